@@ -1,0 +1,1 @@
+"""Measurements that anybody can repeat: `bin/bench NAME` runs one module of this package."""

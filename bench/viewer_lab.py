@@ -1,0 +1,161 @@
+"""A JupyterLab on this machine alone, under the policy of a session's pages, with Chromium before it: to measure the viewer."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from bench.report import say
+from enclave.wire import CONTENT_SECURITY_POLICY
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = "viewer.ipynb"
+WAIT_S = 240.0
+_SWITCHES = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--window-size=1360,900",
+)
+
+
+class Page:
+    """The notebook in the browser."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def run(self, script: str, *values: object) -> Any:  # noqa: ANN401  (whatever the script says)
+        """What `script` returns in the page."""
+        return self.driver.execute_script(script, *values)
+
+    def until(self, what: str, condition: Callable[[], Any], seconds: float = WAIT_S) -> Any:  # noqa: ANN401  (whatever the condition says)
+        """The first true value of `condition`. Raises TimeoutError."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := condition():
+                return found
+            time.sleep(0.05)
+        raise TimeoutError(f"no {what} within {seconds:.0f} s")
+
+    def mouse(self, kind: str, x: float, y: float, **more: object) -> None:
+        """A mouse event as the browser gets it from the system."""
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
+
+
+@contextmanager
+def page(cells: Sequence[str]) -> Iterator[Page]:
+    """A notebook of `cells`, all of them running. Raises OSError or TimeoutError when it can't be opened."""
+    with tempfile.TemporaryDirectory(prefix="renkei-viewer-") as name:
+        folder = Path(name)
+        url, server = _serve(folder, cells)
+        try:
+            with _browser(folder) as driver:
+                found = Page(driver)
+                found.until("server", lambda: _answers(f"{url}api"))
+                driver.get(f"{url}lab/tree/{NOTEBOOK}")
+                found.until("notebook", lambda: found.run("return document.querySelector('.jp-Notebook .jp-CodeCell') !== null"))
+                say("the notebook is open")
+                _run_all(found)
+                yield found
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _serve(folder: Path, cells: Sequence[str]) -> tuple[str, subprocess.Popen[bytes]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    served, config = folder / "served", folder / "config"
+    (config / "labconfig").mkdir(parents=True)
+    served.mkdir()
+    code: list[dict[str, object]] = [
+        {"cell_type": "code", "execution_count": None, "id": f"c{number}", "metadata": {}, "outputs": [], "source": cell}
+        for number, cell in enumerate(cells)
+    ]
+    metadata = {"kernelspec": {"name": "ct", "display_name": "CT", "language": "python"}}
+    notebook = {"cells": code, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    (served / NOTEBOOK).write_text(json.dumps(notebook))
+    traits = {
+        "ServerApp": {
+            "ip": "127.0.0.1", "port": port, "port_retries": 0, "root_dir": str(served), "allow_root": True, "open_browser": False,
+            "tornado_settings": {"headers": {"Content-Security-Policy": CONTENT_SECURITY_POLICY}},
+        },
+        "IdentityProvider": {"token": ""},
+        "ZMQChannelsWebsocketConnection": {"iopub_data_rate_limit": 20_000_000},
+        "LabApp": {"extra_labextensions_path": [str(ROOT / "kernels" / "ctlab" / "labextension")], "news_url": None},
+    }  # fmt: skip
+    (config / "jupyter_server_config.json").write_text(json.dumps(traits))
+    off = {"@jupyterlab/apputils-extension:announcements": True}
+    (config / "labconfig" / "page_config.json").write_text(json.dumps({"disabledExtensions": off}))
+    environment = {
+        **os.environ,
+        "HOME": str(folder), "JUPYTER_PATH": str(ROOT), "JUPYTER_CONFIG_DIR": str(config), "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython"), "LANGUAGE": "en",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CTLAB_WORK": str(folder / "work"),
+    }  # fmt: skip
+    with (folder / "lab.log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab"], env=environment, cwd=served, stdout=log, stderr=log)
+    return f"http://127.0.0.1:{port}/", server
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310  (this machine's own address)
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@contextmanager
+def _browser(folder: Path) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    for switch in (*_SWITCHES, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(switch)
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver", env={**os.environ, "TMPDIR": str(folder)}))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def _run_all(found: Page) -> None:
+    def press(selector: str, text: str) -> bool:
+        shown = [each for each in found.driver.find_elements(By.CSS_SELECTOR, selector) if each.text.startswith(text)]
+        for each in shown[:1]:
+            each.click()
+        return bool(shown)
+
+    def running() -> bool:
+        return bool(found.run("return document.querySelector('.jp-InputPrompt').textContent !== '[ ]:'"))
+
+    def ran() -> bool:
+        # A Lab that is not through with opening may not do it at the first time.
+        if press(".lm-MenuBar-item", "Run"):
+            found.until("entry of the menu", lambda: press("li[data-command='runmenu:run-all']", "Run All"), 10)
+        end = time.monotonic() + 5
+        while time.monotonic() < end and not running():
+            time.sleep(0.1)
+        return running()
+
+    idle = "return document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]') !== null"
+    found.until("kernel", lambda: found.run(idle))
+    found.until("running cell", ran)

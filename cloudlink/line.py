@@ -1,0 +1,157 @@
+"""The connection that orders everything: made, noticed dead, made again, until the time for that is up."""
+
+from __future__ import annotations
+
+import functools
+import random
+import re
+import time
+from collections.abc import Callable
+
+from cloudlink.connection import Connection, Ending
+from cloudlink.loop import Loop, Timer
+from cloudlink.ssh import Ssh, versions
+
+_REFUSED = re.compile(r"permission denied|too many authentication|host key verification|identification has changed", re.IGNORECASE)
+_LONGEST_REFUSED = 30.0
+"""Seconds between attempts that the destination refuses: sshd holds failures against the address that they come from, which behind
+a gateway is everybody's."""
+_LONGEST = 1.0
+_LOOK_SECONDS = 1.0
+"""Between two looks whether a key or certificate has been renewed, while the destination refuses."""
+_SETTLED_SECONDS = 10.0
+"""A connection that lived as long makes the next failure a first one."""
+SLOW_SECONDS = 30.0
+"""Between attempts when the time is up."""
+
+
+def pause(failures: int, *, refused: bool, dice: float) -> float:
+    """Seconds before the next attempt, after so many in a row that failed; `dice` is a random number from 0 to 1."""
+    if not failures and not refused:
+        return 0.0
+    longest = _LONGEST_REFUSED if refused else _LONGEST
+    return min(longest, 0.25 * 2.0 ** min(failures, 10)) * (0.5 + dice / 2)
+
+
+class Line:
+    """Calls `up` with every connection that is ready, `down` when one is lost, `given_up` when there was none for `budget` seconds.
+
+    `over` ends the session: the first connection failed (with ssh's exit code), or the destination speaks no SFTP. `drained` is
+    called whenever ssh has taken some of what waited for it.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        ssh: Ssh,
+        budget: float,
+        say: Callable[[str], None],
+        *,
+        up: Callable[[Connection], None],
+        down: Callable[[], None],
+        given_up: Callable[[], None],
+        over: Callable[[int], None],
+        drained: Callable[[], None],
+    ) -> None:
+        self._loop, self._ssh, self._budget, self._say = loop, ssh, budget, say
+        self._up, self._down, self._given_up, self._over = up, down, given_up, over
+        self._drained = drained
+        self._was_up = False
+        self._up_since = 0.0
+        self._failures = 0
+        self._refused = False
+        self._next: Timer | None = None
+        """The next attempt, while it is waited for."""
+        self._tried_with = versions(ssh.credentials)
+        self._old: list[Connection] = []
+        self._now: Connection | None = None
+        self._stopped = False
+        self.paused_since: float | None = None
+        """time.monotonic() when the connection was lost; None while there is one."""
+        self.cuts = 0
+
+    def start(self) -> None:
+        """Connect for the first time."""
+        self._attempt()
+
+    def stop(self) -> None:
+        """End the connection; nothing is called any more."""
+        self._stopped = True
+        if self._now is not None:
+            self._now.close("the session ends")
+        for old in self._old:
+            old.abort()
+
+    def _attempt(self) -> None:
+        if not self._stopped:
+            self._refused = False
+            self._next = None
+            self._tried_with = versions(self._ssh.credentials)
+            self._now = Connection(
+                self._loop, self._ssh.command, self._hear, ready=self._ready, ended=self._ended, drained=self._drained
+            )
+
+    def _hear(self, text: str) -> None:
+        if _REFUSED.search(text):
+            self._refused = True
+        # What ssh says of every attempt of a long cut would drown what it said first.
+        if text and (not self._was_up or self._failures <= 1):
+            self._say(text)
+
+    def _ready(self, connection: Connection) -> None:
+        for old in self._old:
+            # Only now: a reset that is sent while the line is dead is lost, and what was under way before it could still arrive.
+            old.abort()
+        self._old.clear()
+        self._was_up, self._up_since = True, time.monotonic()
+        if self.paused_since is not None:
+            self._say(f"cloudlink: the line is back after {time.monotonic() - self.paused_since:.1f} s")
+            self.paused_since = None
+        self._up(connection)
+
+    def _ended(self, connection: Connection, ending: Ending) -> None:
+        self._now = None
+        self._old.append(connection)
+        if self._stopped:
+            return
+        if ending.hostile:
+            self._say(f"cloudlink: the destination sent what is no SFTP ({ending.why}); the session ends")
+            self._over(1)
+            return
+        if not self._was_up:
+            self._over(ending.code if ending.code > 0 else 255)
+            return
+        now = time.monotonic()
+        if ending.greeted:
+            if now - self._up_since > _SETTLED_SECONDS:
+                self._failures = 0
+            self.cuts += 1
+            self.paused_since = now
+            self._say("cloudlink: the line is cut; everybody waits, nothing is lost")
+            self._loop.later(self._budget, functools.partial(self._check_budget, now))
+            self._down()
+        elif not ending.connected:
+            # Nothing to abort.
+            self._old.remove(connection)
+        given_up = self.paused_since is not None and now - self.paused_since > self._budget
+        wait = SLOW_SECONDS if given_up else pause(self._failures, refused=self._refused, dice=random.random())  # noqa: S311  (to spread attempts)
+        self._failures += 1
+        self._next = self._loop.later(wait, self._attempt)
+        if self._refused:
+            self._loop.later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Whoever was refused is perhaps let in with what he has been given since."""
+        if self._next is None:
+            return
+        if versions(self._ssh.credentials) != self._tried_with:
+            self._next.cancel()
+            self._failures = 0
+            self._attempt()
+        else:
+            self._loop.later(_LOOK_SECONDS, self._look)
+
+    def _check_budget(self, since: float) -> None:
+        if self.paused_since == since:
+            self._say(f"cloudlink: no line for {self._budget:.0f} s: whoever waits gets an error")
+            self._given_up()

@@ -1,0 +1,98 @@
+"""The state of a training that is under way, on disk: the newest two, each whole or not there.
+
+A file is called `state-STEP-DIGEST.pt`: how many steps it has seen, and the first half of the SHA-256 of its bytes. So a file
+that a broken line or a full disk has damaged is known as such, and the one before it counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ctlab.files import whole
+
+EVERY_S = 300.0
+"""Seconds between two states: what a killed training loses at most. A V-Net's state is 0.4 GB."""
+KEEP = 2
+STATE = re.compile(r"state-(\d{9})-([0-9a-f]{32})\.pt")
+"""Their names."""
+
+State = Mapping[str, Any]
+"""Tensors, numbers, texts, and lists and dictionaries of them: what can be loaded without running code."""
+
+
+def snapshot(state: State) -> State:
+    """A copy of `state` in memory that later steps don't change; tensors on the CPU."""
+    return {key: _copy(value) for key, value in state.items()}
+
+
+def _copy(value: object) -> object:
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: _copy(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copy(each) for each in value)
+    return value
+
+
+class Keeper:
+    """Keeps the states of one training in `folder`, a new one when `every_s` have passed."""
+
+    def __init__(self, folder: Path, *, every_s: float = EVERY_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._every_s, self._clock = folder, every_s, clock
+        self._last = clock()
+        self._writing_s = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time for the next snapshot: as much earlier as the last one took until it was on disk, so that a kill at
+        the worst moment loses no more than the period; but a storage so slow that this takes half of it is given its time.
+        """
+        return self._clock() - self._last >= self._every_s - min(self._writing_s, self._every_s / 2)
+
+    def taken(self) -> None:
+        """A snapshot was taken now."""
+        self._last = self._clock()
+
+    def save(self, steps: int, state: State) -> Path:
+        """Writes `state`, which has seen `steps` steps, and removes all but the newest KEEP.
+
+        Raises OSError when the folder doesn't take it; what was there before is still there then.
+        """
+        begun = self._clock()
+        stream = io.BytesIO()
+        torch.save(dict(state), stream)
+        content = stream.getbuffer()
+        path = self._folder / f"state-{steps:09d}-{hashlib.sha256(content).hexdigest()[:32]}.pt"
+        with whole(path) as draft:
+            draft.write_bytes(content)
+        self._writing_s = self._clock() - begun
+        for old in self._files()[KEEP:]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest state that is undamaged, on the CPU; None when there is none."""
+        for path in self._files():
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]):
+                # weights_only: a state is data, and may not run code.
+                state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                return state
+        return None
+
+    def clear(self) -> None:
+        """Removes every state: the training is over."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        """The newest first."""
+        return sorted((path for path in self._folder.iterdir() if STATE.fullmatch(path.name)), reverse=True)

@@ -1,0 +1,305 @@
+"""A training's inside: everything that changes from step to step, so that all of it can be written down and taken up again."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ctlab.augment import augmented
+from ctlab.background import Progress
+from ctlab.errors import CtlabError
+from ctlab.forecast import smaller
+from ctlab.history import Epoch, from_plain, plain
+from ctlab.inference import Model, probabilities_of
+from ctlab.loss import dice_ce
+from ctlab.metrics import dice_of
+from ctlab.network import Preset, build, normalised
+from ctlab.precision import PLAIN, Precision
+from ctlab.resample import Prepared
+from ctlab.sampling import Sampler
+from ctlab.text import say
+from phrases import N_
+
+MOMENTUM, WEIGHT_DECAY, WARM_UP = 0.9, 1e-4, 0.15
+"""Of the optimizer, and the part of the steps in which the learning rate rises."""
+
+
+class DivergedError(CtlabError):
+    """A training whose numbers have become none."""
+
+
+class Trainer:
+    """Network, optimizer, schedule, sampler and curve of one training; `state` and `restore` hold all of it.
+
+    From the same state on the same device the same follows, bit for bit where the device's sums come in a fixed order (a CPU with
+    the same number of threads). The process's own random numbers are used for the first weights and for dropout alone.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        learn: Sequence[Prepared],
+        judge: Sequence[Prepared],
+        names: Mapping[int, str],
+        *,
+        seed: int,
+        where: torch.device,
+        precision: Precision = PLAIN,
+        tell: Callable[[str], object] = print,
+    ) -> None:
+        """`tell` hears when memory is short and a step is made in smaller parts."""
+        self.preset, self.where, self.precision, self.judge = preset, where, precision, judge
+        self._seed, self._tell = seed, tell
+        self._values = list(names)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.network = build(len(names) + 1, preset.kind).to(where)
+        self._averaged = averaging(self.network, preset.average) if preset.average else None
+        self._optimizer = torch.optim.SGD(
+            self.network.parameters(), preset.learning_rate, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, preset.learning_rate, total_steps=preset.epochs * preset.steps, pct_start=WARM_UP, cycle_momentum=False
+        )
+        self._scaler = torch.amp.GradScaler(where.type, enabled=precision.scaled)
+        self._sampler = Sampler(learn, preset.patch, np.random.default_rng(seed))
+        self._channel_of = _channels(self._values).to(where)
+        self.names = names
+        self.kept: Model | None = None
+        """The best epoch's network, in memory on the CPU; None after `restore`, until a better one comes: it lies on disk."""
+        self.history: list[Epoch] = []
+        self._losses: list[torch.Tensor] = []
+        self.partial = False
+        """Whether the last epoch was judged before all its steps were made: nothing goes on from there."""
+        self._spent_s = self._waited_s = 0.0
+        self.key = _key(preset, learn, judge, names, seed)
+        """The same for the same training: preset, seed, labels, and the voxels of every case."""
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch with the highest mean Dice, of equal ones the last."""
+        return max(self.history, key=lambda epoch: (epoch.mean_dice, epoch.number), default=None)
+
+    @property
+    def made(self) -> int:
+        """How many steps of the epoch that is under way have been made."""
+        return len(self._losses)
+
+    @property
+    def steps(self) -> int:
+        """How many have been made in all."""
+        return len(self.history) * self.preset.steps + self.made
+
+    @property
+    def losses(self) -> list[float]:
+        """Of the epoch that is under way. A GPU is waited for until it has them."""
+        return torch.stack(self._losses).tolist() if self._losses else []
+
+    def step(self) -> torch.Tensor:
+        """One step of training; returns its loss, a scalar on the device, which may still be computing it.
+
+        When memory is short the step is made in smaller parts, from then on. Raises torch.OutOfMemoryError when none is small
+        enough.
+        """
+        begun = time.perf_counter()
+        sampled = self._sampler.state()
+        while True:
+            try:
+                loss = self._step()
+                break
+            except torch.OutOfMemoryError:
+                less = smaller(self.preset)
+                if less is None:
+                    raise
+            # Outside of the handler, whose traceback holds the step's tensors.
+            self.shrink(less)
+            self._sampler.restore(sampled)
+        self._losses.append(loss)
+        self._spent_s += time.perf_counter() - begun
+        return loss
+
+    def progress(self, epoch_s: float, session_s: float) -> Progress:
+        """Where this is, if an epoch takes `epoch_s` until one has been made; may be asked from another thread."""
+        made, losses, preset, history = self.made, self._losses, self.preset, self.history
+        each_s = history[-1].seconds if history else epoch_s
+        return Progress(
+            epoch=min(len(history) + 1, preset.epochs),
+            epochs=preset.epochs,
+            step=made,
+            steps=preset.steps,
+            loss=float(losses[-1]) if losses else float("nan"),
+            waited=self._waited_s / max(self._spent_s, self._waited_s, 1e-9),
+            left_s=max(0.0, preset.epochs - len(history) - made / preset.steps) * each_s,
+            session_s=session_s,
+        )
+
+    def shrink(self, less: Preset) -> None:
+        """Goes on with smaller parts, and says so."""
+        if less.patch < self.preset.patch:
+            text = N_("The device's memory is too small for patches of {was} voxels a side: going on with {side}. "
+                      "The network sees less around each voxel, so Dice may be lower.")  # fmt: skip
+        else:
+            text = N_("The device's memory is too small for {count} patches at a time: going on with {less}, in more passes. "
+                      "Only the speed is another.")  # fmt: skip
+        self._tell(say(text, was=self.preset.patch, side=less.patch, count=self.preset.batch, less=less.batch))
+        self._optimizer.zero_grad(set_to_none=True)
+        if self.where.type == "cuda":
+            torch.cuda.empty_cache()
+        self.preset, self._sampler.side = less, less.patch
+
+    def _step(self) -> torch.Tensor:
+        self.network.train()
+        self._optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.where)
+        for part in range(self.preset.accumulate):
+            hu, truth = self._batch(part)
+            with torch.autocast(self.where.type, self.precision.dtype, enabled=self.precision.mixed):
+                logits = self.network(normalised(hu))
+            loss = dice_ce(logits, truth) / self.preset.accumulate
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # in torch's types
+            total += loss.detach()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._schedule.step()
+        if self._averaged:
+            self._averaged.update_parameters(self.network)
+        return total
+
+    def _batch(self, part: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next patches on the device: HU (patch, 1, x, y, z) and the class of each voxel (patch, x, y, z)."""
+        begun = time.perf_counter()
+        patches = self._sampler.draw(self.preset.batch)
+        hu = torch.stack([patch.hu for patch in patches])[:, None].to(self.where, non_blocking=True)
+        labels = torch.stack([patch.labels for patch in patches]).to(self.where, non_blocking=True)
+        self._waited_s += time.perf_counter() - begun
+        if self.preset.augment:
+            # Anew for each pass, from where it stands: so there is no state of it to keep.
+            draw = torch.Generator(self.where).manual_seed(((self._seed << 40) + (self.steps << 8) + part) % 2**63)
+            hu, labels = augmented(hu, labels, draw)
+        return hu, self._channel_of[labels.long()]
+
+    def validate(self) -> Epoch:
+        """Judges the network as it is; ends the epoch, whose mean loss and Dice are appended to the history.
+
+        Raises DivergedError when the loss is no number any more.
+        """
+        begun = time.perf_counter()
+        loss = float(np.mean(self.losses))
+        if not np.isfinite(loss):
+            raise DivergedError(
+                N_("The loss is no number any more after {steps} steps, so the training ended; the best network is kept. "
+                   "Check the HU of the cases, or train anew with a lower learning rate."),
+                steps=self.steps,
+            )  # fmt: skip
+        shown = self._shown.eval()
+        with torch.autocast(self.where.type, self.precision.dtype, enabled=self.precision.mixed):
+            scores = _validate(shown, self.judge, self._values, self.preset.patch)
+        self._spent_s += time.perf_counter() - begun
+        epoch = Epoch(len(self.history) + 1, loss, scores, self._spent_s)
+        self.history.append(epoch)
+        self.partial = self.made < self.preset.steps
+        self._losses, self._spent_s, self._waited_s = [], 0.0, 0.0
+        if self.best is epoch:
+            self.kept = self.copy()
+        return epoch
+
+    @property
+    def _shown(self) -> torch.nn.Module:
+        """The network that is judged and kept: with averaged weights, if there are."""
+        if self._averaged is None:
+            return self.network
+        averaged: torch.nn.Module = self._averaged.module
+        return averaged
+
+    def copy(self) -> Model:
+        """The network as it is now, in memory on the CPU."""
+        return Model(copy.deepcopy(self._shown).cpu().eval(), self.preset, self.names)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on from here, but for the data."""
+        return {
+            "key": self.key,
+            "parts": [self.preset.batch, self.preset.accumulate, self.preset.patch],
+            "history": plain(self.history),
+            "losses": self.losses,
+            "spent_s": self._spent_s,
+            "network": self.network.state_dict(),
+            "averaged": self._averaged.state_dict() if self._averaged else {},
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "sampler": self._sampler.state(),
+            "random": _random_state(self.where),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        batch, accumulate, patch = state["parts"]
+        self.preset = replace(self.preset, batch=batch, accumulate=accumulate, patch=patch)
+        self._sampler.side = patch
+        self.history = from_plain(state["history"])
+        self._losses = list(torch.tensor(state["losses"], device=self.where))
+        self._spent_s = state["spent_s"]
+        self.network.load_state_dict(state["network"])
+        if self._averaged:
+            self._averaged.load_state_dict(state["averaged"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        if state["scaler"]:
+            self._scaler.load_state_dict(state["scaler"])
+        self._sampler.restore(state["sampler"])
+        _restore_random(self.where, state["random"])
+
+
+def averaging(network: torch.nn.Module, decay: float) -> AveragedModel:
+    """The exponential moving average of the weights and of what batch normalisation has seen."""
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # in torch's types
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+
+
+def _key(preset: Preset, learn: Sequence[Prepared], judge: Sequence[Prepared], names: Mapping[int, str], seed: int) -> str:
+    digest = hashlib.sha256(repr((preset, list(names), seed, len(learn))).encode())
+    for case in (*learn, *judge):
+        digest.update(repr((case.name, tuple(case.hu.shape))).encode())
+        digest.update(case.hu.numpy().tobytes())
+        digest.update(case.labels.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _random_state(where: torch.device) -> dict[str, torch.Tensor]:
+    """What a network's own dropout draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    return {**state, "cuda": torch.cuda.get_rng_state(where)} if where.type == "cuda" else state
+
+
+def _restore_random(where: torch.device, state: Mapping[str, torch.Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if where.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], where)
+
+
+def _channels(values: list[int]) -> torch.Tensor:
+    """The network's output channel of each label."""
+    channel_of = torch.zeros(256, dtype=torch.uint8)
+    channel_of[values] = torch.arange(1, len(values) + 1, dtype=torch.uint8)
+    return channel_of
+
+
+def _validate(network: torch.nn.Module, cases: Sequence[Prepared], values: list[int], side: int) -> dict[int, float]:
+    """Mean Dice of each label over `cases`."""
+    known = np.array([0, *values], np.uint8)
+    scores: dict[int, list[float]] = {value: [] for value in values}
+    for case in cases:
+        found = known[probabilities_of(network, case.hu, side).argmax(dim=0).numpy()]
+        for value, score in dice_of(case.labels.numpy(), found, values).items():
+            if not np.isnan(score):
+                scores[value].append(score)
+    return {value: float(np.mean(each)) if each else float("nan") for value, each in scores.items()}

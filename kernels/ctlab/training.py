@@ -1,0 +1,264 @@
+"""Training on a cohort: patches around each label in turn, Dice loss plus cross-entropy, validation after each epoch.
+
+Every few minutes, and after each epoch, all that it needs to go on is written beside the best network while the steps go on.
+Killed at any moment and called again with the same arguments, it goes on from there and comes to what it would have come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ctlab import board
+from ctlab.background import Run, Runs
+from ctlab.checkpoints import EVERY_S, Keeper
+from ctlab.clock import seconds_left as session_seconds_left
+from ctlab.cohort import Case, Cohort
+from ctlab.course import ORDER, OWN, Course, Report
+from ctlab.errors import CheckpointError, CohortError, CtlabError
+from ctlab.files import sweep
+from ctlab.folders import work_folder
+from ctlab.forecast import Forecast, forecast, room, smaller, trial
+from ctlab.history import Epoch
+from ctlab.inference import Model, load_model
+from ctlab.network import Preset, device, device_text, find_preset
+from ctlab.precision import DeviceError, checked
+from ctlab.resample import Prepared, prepare, working_shape
+from ctlab.text import say
+from ctlab.trainer import Trainer
+from ctlab.writer import Writer
+from phrases import N_
+
+STOPPED = N_(
+    "The session's time is nearly up, so training stopped early. The best network so far, of epoch {best}, is saved in {file}. "
+    "Train again with the same settings to go on from here."
+)
+ENDED = N_(
+    "The training was stopped. The best network so far, of epoch {best}, is saved in {file}. Train again with the same settings to "
+    "go on from here."
+)
+UNSAVED = N_(
+    "Not saved, because {folder} takes nothing: {what}. The network is in the memory of this notebook alone: save it with "
+    "result.model.save(PATH) in another folder before the session ends."
+)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came out of a training."""
+
+    model: Model
+    """The network of the best epoch, ready to predict."""
+    history: tuple[Epoch, ...]
+    best: Epoch
+    checkpoint: Path
+    """Where the best network is kept."""
+    stopped_early: bool
+    """Whether the session's time ended the training before its last epoch."""
+    unsaved: tuple[str, ...] = ()
+    """What the storage did not take, for people; it is in memory alone."""
+
+
+def train(
+    cohort: Cohort,
+    preset: str | Preset = "vnet",
+    *,
+    folder: str | Path | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    report: Report | None = None,
+    seconds_left: Callable[[], float] | None = None,
+    resume: bool = True,
+    save_every_s: float = EVERY_S,
+) -> TrainingResult:
+    """Trains the network of `preset` on `cohort` and keeps the best epoch's in `folder` (default: `training` in the work folder).
+
+    `report` hears of each epoch when it is over (default: a line each). `seconds_left` tells how long the session still lives
+    (default: `ctlab.clock`); when no further epoch fits, or STOP_S before the end, training keeps what it has, says so and stops.
+    The same seed on the same device gives the same network.
+
+    It runs in a thread of its own. In a notebook it is shown with its curves and buttons to hold and to end it; who interrupts the
+    cell only stops waiting, and the same call shows it again and waits for the result.
+
+    A training that was stopped or killed in `folder` goes on, unless `resume` is false; its state is written every `save_every_s`.
+
+    What the storage doesn't take is kept in memory and tried again, and told at the end (`TrainingResult.unsaved`).
+
+    Raises CohortError when no training or no validation case can be used, and CheckpointError when the folder holds an unfinished
+    training of other cases or settings, and CtlabError while another one is under way there.
+    """
+    chosen = find_preset(preset)
+    if epochs is not None:
+        chosen = replace(chosen, epochs=epochs)
+    # Created before hours are spent: a folder that can't be written to shows now.
+    target = Path(folder) if folder is not None else work_folder() / "training"
+    target.mkdir(parents=True, exist_ok=True)
+    asked = repr((cohort.folder.resolve(), chosen, seed))
+    run = RUNS.find(target)
+    if run is None or (run.over and run.asked != asked):
+        left = seconds_left or session_seconds_left
+
+        def lead(run: Run[TrainingResult]) -> TrainingResult:
+            return _lead(cohort, chosen, target, seed=seed, run=run, left=left, resume=resume, save_every_s=save_every_s)
+
+        run = RUNS.start(target, asked, lead)
+    elif run.asked != asked:
+        raise CtlabError(
+            N_("Another training is under way in {folder}. Stop it first, or choose another folder with folder=."), folder=target
+        )
+    _watch(run, report or _print_line)
+    RUNS.fetched(target)
+    return run.result()
+
+
+RUNS: Runs[TrainingResult] = Runs()
+"""The trainings of this kernel."""
+
+
+class DetachedError(CtlabError):
+    """Somebody stopped waiting for a training, which goes on."""
+
+
+def _watch(run: Run[TrainingResult], report: Report) -> None:
+    """Shows what `run` says until it is over; an interruption leaves a notebook's training alone, and ends that of a program."""
+    shown = board.show(run)
+    try:
+        for event in run.follow():
+            if isinstance(event, str):
+                print(event)
+            else:
+                report(event)
+    except KeyboardInterrupt:
+        if shown:
+            raise DetachedError(
+                N_("The training goes on in the background. Run this cell again to see it and to wait for its result, or press "
+                   "Stop above to end it.")
+            ) from None  # fmt: skip
+        run.control.stop()
+        for event in run.follow():
+            if isinstance(event, str):
+                print(event)
+        raise
+
+
+def _lead(
+    cohort: Cohort,
+    preset: Preset,
+    target: Path,
+    *,
+    seed: int,
+    run: Run[TrainingResult],
+    left: Callable[[], float],
+    resume: bool,
+    save_every_s: float,
+) -> TrainingResult:
+    """The training itself, in its own thread."""
+    sweep(target, OWN)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        trainer = _trainer(cohort, preset, seed, run.tell)
+        keeper = Keeper(target, every_s=save_every_s)
+        if resume:
+            _take_up(trainer, keeper, target, run.tell)
+        else:
+            keeper.clear()
+        for epoch in trainer.history:
+            run.tell(epoch)
+        if len(trainer.history) < preset.epochs:
+            expected = _forecast(trainer)
+            run.tell(expected.text(seconds_left=left(), done=len(trainer.history)))
+            run.names, run.progress = trainer.names, lambda: trainer.progress(expected.epoch_s, left())
+        course = Course(trainer, keeper, Writer(run.tell, ORDER), target, run.tell, left, run.control)
+        unsaved = course.run()
+    result = _result(course, unsaved)
+    if result.stopped_early and not unsaved:
+        run.tell(say(ENDED if run.control.stopped else STOPPED, best=result.best.number, file=result.checkpoint))
+    if unsaved:
+        run.tell(say(UNSAVED, folder=target, what=", ".join(unsaved)))
+    return result
+
+
+def _result(course: Course, unsaved: tuple[str, ...]) -> TrainingResult:
+    trainer, checkpoint = course.trainer, course.checkpoint
+    best = trainer.best
+    if best is None:
+        raise CohortError(N_("There is nothing to train: no epoch was asked for."))
+    # From memory, where it is: the storage may have taken nothing, and a network's way back over a link takes seconds.
+    model = load_model(checkpoint) if trainer.kept is None else trainer.kept
+    model.network.to(trainer.where)
+    return TrainingResult(model, tuple(trainer.history), best, checkpoint, stopped_early=not course.finished, unsaved=unsaved)
+
+
+def _trainer(cohort: Cohort, preset: Preset, seed: int, tell: Callable[[str], object]) -> Trainer:
+    where = device()
+    tell(device_text(where))
+    precision, warning = checked(where)
+    if warning:
+        tell(warning)
+    learn, judge = (_prepared(cohort, part, preset) for part in (cohort.train, cohort.val))
+    return Trainer(preset, learn, judge, _label_names(cohort.names, learn), seed=seed, where=where, precision=precision, tell=tell)
+
+
+def _forecast(trainer: Trainer) -> Forecast:
+    """Tries a step, a smaller one where memory is short, and tells from it what the training takes."""
+    while True:
+        try:
+            tried = trial(trainer.network, trainer.preset, trainer.where, trainer.precision)
+            break
+        except torch.OutOfMemoryError as error:
+            less = smaller(trainer.preset)
+            if less is None:
+                raise DeviceError(N_("The device's memory is too small for this network. Choose another preset.")) from error
+        trainer.shrink(less)
+    return forecast(
+        trainer.preset, tried, precision=trainer.precision, network=trainer.network, judge=trainer.judge, room=room(trainer.where)
+    )
+
+
+def _take_up(trainer: Trainer, keeper: Keeper, folder: Path, tell: Callable[[str], object]) -> None:
+    """Goes on with the training that was not finished in `folder`, if there is one."""
+    state = keeper.load()
+    if state is None:
+        return
+    if state.get("key") != trainer.key:
+        raise CheckpointError(
+            N_(
+                "{folder} holds an unfinished training with other settings or cases; nothing of it was changed. Choose another "
+                "folder with folder=, or begin anew with resume=False, which removes it."
+            ),
+            folder=folder,
+        )
+    trainer.restore(state)
+    tell(say(N_("Going on with the training in {folder}: {steps} of {all} steps are done."),
+              folder=folder, steps=trainer.steps, all=trainer.preset.epochs * trainer.preset.steps))  # fmt: skip
+
+
+def _prepared(cohort: Cohort, part: Sequence[Case], preset: Preset) -> list[Prepared]:
+    cases = [
+        prepare(case.name, ct.voxels, labels.voxels, working_shape(ct.geometry, preset.spacing_mm))
+        for case, ct, labels in cohort.loaded(tuple(part))
+    ]
+    if not cases:
+        complaints = " ".join(problem.text for problem in cohort.problems)
+        raise CohortError(
+            N_("{folder}: none of the cases can be used. {complaints}"), folder=cohort.folder.name, complaints=complaints
+        )
+    return cases
+
+
+def _label_names(names: Mapping[int, str], cases: Sequence[Prepared]) -> dict[int, str]:
+    """Every label that a training case has, with its name."""
+    values = sorted({int(value) for case in cases for value in np.unique(case.labels.numpy()) if value})
+    if not values:
+        raise CohortError(N_("The label images of the training cases are all empty. Label at least one structure."))
+    return {value: names.get(value) or say(N_("label {number}"), number=value) for value in values}
+
+
+def _print_line(epoch: Epoch) -> None:
+    dice = ", ".join(f"{value}: {score:.3f}" for value, score in epoch.dice.items())
+    print(say(N_("epoch {number}: loss {loss:.3f}, Dice {dice} ({seconds:.0f} s)"),
+              number=epoch.number, loss=epoch.loss, dice=dice, seconds=epoch.seconds))  # fmt: skip

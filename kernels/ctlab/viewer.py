@@ -1,0 +1,74 @@
+"""`ctlab.view`: a CT in a notebook cell. What it does is in `ctlab.viewing`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ctlab.errors import LabelError, UnreadableError
+from ctlab.readers import load, load_labels
+from ctlab.text import say
+from ctlab.viewing.desk import Desk
+from ctlab.viewing.widget import Viewer
+from ctlab.viewing.windows import WINDOWS
+from ctlab.volume import Labels, Volume
+from phrases import N_
+
+
+def view(
+    ct: Volume | str | Path,
+    labels: Labels | str | Path | None = None,
+    compare: Labels | str | Path | None = None,
+    window: str = "lung",
+    *,
+    folder: str | Path | None = None,
+) -> Viewer:
+    """A widget that shows `ct` in three planes, `labels` over it, and `compare`, the truth, as outlines.
+
+    Volumes, or paths of files that hold them. `window` is the first Hounsfield window, a key of `ctlab.viewing.windows.WINDOWS`.
+    Corrected labels and bookmarks are saved below `folder`, by default the folder for results. Only 8-bit pictures of what is shown
+    go to the browser, and the HU of single voxels that a person points at.
+
+    Raises UnreadableError for what is no volume, LabelError for what is no label image or doesn't lie on the grid of `ct`,
+    ObliqueError for a scan that can't be shown upright, ValueError for an unknown window.
+    """
+    if window not in WINDOWS:
+        raise ValueError(say(N_("There is no window {name}. Choose one of: {names}."), name=window, names=", ".join(WINDOWS)))
+    volume = _volume(ct)
+    marked, truth = _labels(labels, volume), _labels(compare, volume)
+    if marked is None:
+        marked, truth = truth, None
+    return Viewer(Desk(volume, marked, truth, Path(folder) if folder is not None else None), window)
+
+
+def _volume(ct: object) -> Volume:
+    if isinstance(ct, str | Path):
+        ct = load(ct)
+    if not isinstance(ct, Volume):
+        raise UnreadableError(
+            N_("A {kind} can't be shown: it doesn't say where its voxels lie in the patient. Use ctlab.load, or a case's ct."),
+            kind=type(ct).__name__,
+        )
+    if not ct.voxels.size:
+        raise UnreadableError(N_("{case}: the volume is empty, so there is nothing to show."), case=ct.name)
+    return ct
+
+
+def _labels(labels: object, ct: Volume) -> Labels | None:
+    if isinstance(labels, str | Path):
+        labels = load_labels(labels, name=ct.name)
+    if labels is None or isinstance(labels, Labels):
+        return labels
+    if isinstance(labels, np.ndarray) and labels.dtype == np.uint8 and labels.shape == ct.geometry.shape:
+        return Labels(labels, ct.geometry, ct.name)
+    kind = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
+    raise LabelError(
+        N_(
+            "{case}: {kind} is no label image of this CT. Use ctlab.load_labels, or whole numbers (uint8) in an array of the "
+            "CT's own shape, {shape}."
+        ),
+        case=ct.name,
+        kind=kind,
+        shape=" × ".join(map(str, ct.geometry.shape)),
+    )

@@ -1,0 +1,128 @@
+"""One slice as the picture that leaves the node: 8-bit shades of the chosen window, labels laid over them, as JPEG or PNG."""
+
+from __future__ import annotations
+
+import enum
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from ctlab.geometry import Geometry
+from ctlab.viewing.overlays import Paint, match, painted, without
+from ctlab.viewing.planes import THIN, Plane, Slab, cut, enlargement, project
+from ctlab.viewing.windows import WINDOWS, Bytes, Window, grey
+from ctlab.volume import Volume
+
+JPEG_QUALITY = 85
+"""Of pictures while something moves; at rest the exact picture follows."""
+
+
+class Overlay(enum.StrEnum):
+    """What is laid over the CT."""
+
+    NONE = "none"
+    LABELS = "labels"
+    TRUTH = "truth"
+    BOTH = "both"
+    DIFFERENCES = "differences"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What there is to show: a CT, and label arrays (uint8) on its grid."""
+
+    ct: Volume
+    labels: Bytes | None = None
+    truth: Bytes | None = None
+
+    @property
+    def geometry(self) -> Geometry:
+        """The CT's."""
+        return self.ct.geometry
+
+
+@dataclass(frozen=True)
+class Look:
+    """How it is shown."""
+
+    window: Window = WINDOWS["lung"]
+    inverted: bool = False
+    slab: Slab = THIN
+    overlay: Overlay = Overlay.NONE
+    outline: bool = False
+    opacity: float = 0.4
+    hatched: bool = False
+    hidden: frozenset[int] = field(default_factory=frozenset)
+    """Label values that are not drawn."""
+
+
+def picture(layers: Layers, plane: Plane, index: int, look: Look) -> Bytes:
+    """Slice `index` as (rows, columns) shades of grey, or (rows, columns, 4) where labels are drawn.
+
+    One pixel a voxel, except along an axis whose voxels are much longer than the others: there `enlargement` pixels a voxel,
+    grey interpolated between slices, labels as they are.
+    """
+    shades = grey(project(layers.ct.voxels, plane, index, look.slab, layers.geometry), look.window, inverted=look.inverted)
+    times = enlargement(layers.geometry, plane)
+    if times != (1, 1):
+        size = (shades.shape[1] * times[0], shades.shape[0] * times[1])
+        shades = np.asarray(Image.fromarray(shades).resize(size, Image.Resampling.BILINEAR))
+    filled, outlined = _drawn(layers, plane, index, look, times)
+    if filled is None and outlined is None:
+        return shades
+    return painted(shades, filled, outlined, Paint(look.opacity, look.hatched, look.overlay is Overlay.DIFFERENCES))
+
+
+def _drawn(layers: Layers, plane: Plane, index: int, look: Look, times: tuple[int, int]) -> tuple[Bytes | None, Bytes | None]:
+    """What is drawn as areas and what as lines, on the picture's grid."""
+
+    def layer(voxels: Bytes | None) -> Bytes | None:
+        if voxels is None:
+            return None
+        flat = without(np.ascontiguousarray(cut(voxels, plane, index)), look.hidden)
+        if not flat.any():
+            return None
+        return flat.repeat(times[1], axis=0).repeat(times[0], axis=1) if times != (1, 1) else flat
+
+    if look.overlay is Overlay.NONE:
+        return None, None
+    if look.overlay is Overlay.BOTH:
+        return layer(layers.labels), layer(layers.truth)
+    if look.overlay is Overlay.DIFFERENCES:
+        areas = _differences(layer(layers.labels), layer(layers.truth))
+    else:
+        areas = layer(layers.truth if look.overlay is Overlay.TRUTH else layers.labels)
+    return (None, areas) if look.outline else (areas, None)
+
+
+def _differences(predicted: Bytes | None, true: Bytes | None) -> Bytes | None:
+    some = predicted if predicted is not None else true
+    if some is None:
+        return None
+    nothing = np.zeros_like(some)
+    return match(nothing if predicted is None else predicted, nothing if true is None else true)
+
+
+def jpeg(pixels: Bytes, quality: int = JPEG_QUALITY) -> bytes:
+    """A picture as JPEG: a little wrong, and quick."""
+    stream = io.BytesIO()
+    image(pixels).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def png(pixels: Bytes) -> bytes:
+    """A picture as PNG, exact; packed fast rather than small."""
+    made = image(pixels)
+    stream = io.BytesIO()
+    (made if made.mode == "L" else made.convert("RGB")).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def image(pixels: Bytes) -> Image.Image:
+    """What `picture` made as a picture of Pillow."""
+    if pixels.ndim == 2:
+        return Image.fromarray(pixels)
+    rows, columns, _ = pixels.shape
+    return Image.frombuffer("RGBX", (columns, rows), np.ascontiguousarray(pixels), "raw", "RGBX", 0, 1)

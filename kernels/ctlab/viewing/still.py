@@ -1,0 +1,51 @@
+"""The viewer as one picture, for where there is no kernel behind it any more: three planes side by side, with their letters."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+from ctlab.viewing.pictures import Layers, Look, image, picture
+from ctlab.viewing.planes import Plane, Voxel, picture_shape, pixel_mm
+
+HIGH = 320
+"""Pixels of the picture's height."""
+GAP = 4
+
+
+@cache
+def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(16)
+
+
+def still(layers: Layers, voxel: Voxel, look: Look) -> bytes:
+    """A PNG of the three slices through `voxel`, all at one scale."""
+    sides = []
+    for plane in Plane:
+        (rows, columns), (across, down) = picture_shape(layers.geometry.shape, plane), pixel_mm(layers.geometry, plane)
+        sides.append((plane, columns * across, rows * down))
+    scale = HIGH / max(high for _, _, high in sides)
+    made = []
+    for plane, wide, high in sides:
+        size = max(1, round(wide * scale)), max(1, round(high * scale))
+        shown = image(picture(layers, plane, voxel[plane.axis], look)).convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        made.append(_lettered(shown, plane.letters))
+    whole = Image.new("RGB", (sum(each.width for each in made) + GAP * (len(made) - 1), HIGH))
+    left = 0
+    for each in made:
+        whole.paste(each, (left, (HIGH - each.height) // 2))
+        left += each.width + GAP
+    stream = io.BytesIO()
+    whole.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _lettered(shown: Image.Image, letters: str) -> Image.Image:
+    draw = ImageDraw.Draw(shown)
+    wide, high = shown.size
+    places = ((10, high / 2), (wide - 10, high / 2), (wide / 2, 11), (wide / 2, high - 11))
+    for letter, place in zip(letters, places, strict=True):
+        draw.text(place, letter, fill="white", font=_font(), anchor="mm", stroke_width=2, stroke_fill="black")
+    return shown

@@ -1,0 +1,242 @@
+"""The viewer as a widget: its state as traits, its pictures as answers to what the browser asks. The volume stays in the kernel.
+
+The first pictures come along with the widget. The traits of what is shown are not synchronised by ipywidgets: the browser sends
+what it changes with its next question, and hears what a cell changes in a message. So a slow line never plays an old state back to
+the person who has gone on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets as widgets
+import msgspec
+import traitlets
+
+from ctlab.errors import CtlabError
+from ctlab.text import say
+from ctlab.viewing import answers
+from ctlab.viewing.answers import Answer
+from ctlab.viewing.desk import Desk
+from ctlab.viewing.flow import Flow, Stats
+from ctlab.viewing.messages import Hello, Question, See, State, parse
+from ctlab.viewing.pictures import Look, Overlay, picture, png
+from ctlab.viewing.planes import PLANES, Projection, Slab
+from ctlab.viewing.still import still
+from ctlab.viewing.windows import WINDOWS, Window
+from ctlab.volume import Labels
+from phrases import N_
+
+MODULE, VERSION = "ctlab-viewer", "1.0.0"
+"""The browser half: kernels/ctlab/labextension."""
+
+STILL = "CTLAB_STILL_PICTURES"
+"""Environment variable: `none` keeps the picture out of saved notebooks."""
+
+_log = logging.getLogger(__name__)
+
+
+class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no types
+    """A CT in a notebook: three planes, windows, labels, measuring, comparing and correcting; made by `ctlab.view`."""
+
+    _model_name = traitlets.Unicode("ViewerModel").tag(sync=True)
+    _view_name = traitlets.Unicode("ViewerView").tag(sync=True)
+    _model_module = traitlets.Unicode(MODULE).tag(sync=True)
+    _view_module = traitlets.Unicode(MODULE).tag(sync=True)
+    _model_module_version = traitlets.Unicode(VERSION).tag(sync=True)
+    _view_module_version = traitlets.Unicode(VERSION).tag(sync=True)
+
+    _facts = traitlets.Dict().tag(sync=True)
+    _first = traitlets.List(traitlets.Bytes()).tag(sync=True)
+    """What a view shows before it has an answer: a kernel that runs cells one after the other gives none until it is through."""
+
+    voxel = traitlets.Tuple(traitlets.Int(), traitlets.Int(), traitlets.Int())
+    """Where the crosshair is, x, y, z in RAS+, counted from 0; it decides which slices are shown."""
+    plane = traitlets.Enum(tuple(PLANES), "axial")
+    """Of the arrangements `one` and `compare`."""
+    arrangement = traitlets.Enum(("three", "one", "compare"), "three")
+    """Three planes; one; or one plane with the prediction, the truth and their differences side by side."""
+    window = traitlets.Enum(("", *WINDOWS), "lung")
+    """A preset's name; empty while `width` and `level` are none of the presets."""
+    width = traitlets.Float(1500.0)
+    """HU."""
+    level = traitlets.Float(-600.0)
+    """HU."""
+    inverted = traitlets.Bool(default_value=False)
+    slab_mm = traitlets.Float(0.0, min=0.0)
+    """Thickness of what is shown; 0: one slice."""
+    projection = traitlets.Enum(tuple(map(str, Projection)), str(Projection.MAXIMUM))
+    overlay = traitlets.Enum(tuple(map(str, Overlay)), str(Overlay.NONE))
+    """What is laid over the CT: "labels", "truth", "both" (the truth as outlines), "differences", or "none"."""
+    outline = traitlets.Bool(default_value=False)
+    opacity = traitlets.Float(0.4, min=0.0, max=1.0)
+    hatched = traitlets.Bool(default_value=False)
+    hidden = traitlets.Tuple(())
+    """Label values that are not drawn."""
+
+    def __init__(self, desk: Desk, window: str) -> None:
+        """Shows what is on `desk`, first where its labels are, in the preset `window`."""
+        self._desk, self._flow = desk, Flow()
+        self._lock = threading.RLock()
+        self._asking, self._choosing = "", False
+        self._views: set[str] = set()
+        has = desk.layers
+        overlay = Overlay.NONE if has.labels is None else Overlay.LABELS if has.truth is None else Overlay.BOTH
+        super().__init__(_facts={}, _first=[])
+        self.voxel, self.overlay = desk.first_voxel(), overlay
+        self.window = window
+        with self.hold_sync():
+            self._facts = answers.hello(desk, self.state).content
+            self._first = [png(picture(desk.layers, plane, self.voxel[plane.axis], self.look)) for plane in PLANES.values()]
+        self.observe(self._changed, list(State.__struct_fields__))
+        self.on_msg(self._heard)
+
+    @property
+    def labels(self) -> Labels | None:
+        """The labels as they are now, corrections included, as an image of their own."""
+        with self._lock:
+            return self._desk.labels
+
+    def save(self) -> str:
+        """The corrected labels as a new version; the path of its file. Raises a CtlabError when there is none to save."""
+        with self._lock:
+            return str(self._desk.save()[1])
+
+    def stats(self) -> Stats:
+        """How many pictures, bytes and milliseconds so far."""
+        with self._lock:
+            return self._flow.stats()
+
+    @property
+    def look(self) -> Look:
+        """How pictures are made now."""
+        return Look(
+            Window(self.width, self.level),
+            self.inverted,
+            Slab(self.slab_mm, Projection(self.projection)),
+            Overlay(self.overlay),
+            self.outline,
+            self.opacity,
+            self.hatched,
+            frozenset(self.hidden),
+        )
+
+    @property
+    def state(self) -> State:
+        """All traits of the person's, as the browser hears them."""
+        return State(**{name: getattr(self, name) for name in State.__struct_fields__})
+
+    @traitlets.validate("voxel")
+    def _inside(self, proposal: dict[str, Any]) -> tuple[int, int, int]:
+        x, y, z = proposal["value"]
+        shape = self._desk.ct.geometry.shape
+        if any(not 0 <= each < count for each, count in zip((x, y, z), shape, strict=True)):
+            raise traitlets.TraitError(
+                say(N_("There is no voxel {voxel} here: the CT has {shape}."), voxel=(x, y, z), shape=" × ".join(map(str, shape)))
+            )
+        return x, y, z
+
+    @traitlets.validate("overlay")
+    def _there(self, proposal: dict[str, Any]) -> str:
+        overlay = Overlay(proposal["value"])
+        if overlay not in answers.overlays(self._desk):
+            names = ", ".join(each.value for each in answers.overlays(self._desk))
+            raise traitlets.TraitError(
+                say(N_("There is no {name} to lay over this CT. Choose one of: {names}."), name=overlay.value, names=names)
+            )
+        return str(overlay)
+
+    @traitlets.validate("hidden")
+    def _values(self, proposal: dict[str, Any]) -> tuple[int, ...]:
+        if not all(isinstance(each, int) and 0 < each < 256 for each in proposal["value"]):
+            raise traitlets.TraitError(say(N_("A label value is a whole number from 1 to 255.")))
+        return tuple(sorted(set(proposal["value"])))
+
+    @traitlets.observe("window")
+    def _preset(self, change: dict[str, Any]) -> None:
+        if change["new"]:
+            chosen = WINDOWS[change["new"]]
+            self._choosing = True
+            self.width, self.level = chosen.width, chosen.level
+            self._choosing = False
+
+    @traitlets.observe("width", "level")
+    def _of_a_preset(self, _: dict[str, Any]) -> None:
+        if not self._choosing:
+            here = Window(self.width, self.level)
+            self.window = next((name for name, window in WINDOWS.items() if window == here), "")
+
+    def _changed(self, _: dict[str, Any]) -> None:
+        """Tells every view but the one whose change it is."""
+        if self._views - {self._asking}:
+            self.send(
+                {"is": "state", "view": "", "but": self._asking, "state": answers.told(self.state), "revision": self._desk.revision}
+            )
+
+    def _heard(self, _: object, content: object, _buffers: object) -> None:
+        with self._lock:
+            try:
+                question = parse(content)
+            except msgspec.ValidationError as error:
+                _log.warning("a viewer was asked what it does not know: %s", error)
+                return
+            self._views.add(question.view)
+            try:
+                with self._for(question.view):
+                    answer = self._answer(question)
+            except CtlabError as error:
+                answer = Answer({"is": "problem", "text": str(error)})
+            self.send({**answer.content, "view": question.view, "number": question.number}, answer.buffers)
+
+    def _answer(self, question: Question) -> Answer:
+        if isinstance(question, See):
+            self._take(question.state)
+            self._flow.seen(question.took_ms)
+            return answers.frame(self._desk, question, self.voxel, self.look, self._flow)
+        if isinstance(question, Hello):
+            return answers.hello(self._desk, self.state)
+        place = answers.Here(self.voxel, self.plane, self.look)
+        answer = answers.answer(self._desk, question, place)
+        if self.overlay == Overlay.NONE and self._desk.correction is not None and answer.content.get("changed"):
+            self.overlay = Overlay.LABELS
+        return answer
+
+    def _take(self, state: State) -> None:
+        """What the person changed; what lies beyond the volume or beyond sense becomes the nearest that doesn't."""
+        shape = self._desk.ct.geometry.shape
+        if state.voxel is not None:
+            self.voxel = tuple(min(max(each, 0), count - 1) for each, count in zip(state.voxel, shape, strict=True))
+        if state.width is not None or state.level is not None:
+            window = Window(state.width or self.width, self.level if state.level is None else state.level).bounded()
+            self.width, self.level = window.width, window.level
+        if state.overlay in answers.overlays(self._desk):
+            self.overlay = state.overlay
+        if state.opacity is not None:
+            self.opacity = min(max(state.opacity, 0.0), 1.0)
+        if state.slab_mm is not None:
+            self.slab_mm = min(max(state.slab_mm, 0.0), 1000.0)
+        if state.hidden is not None:
+            self.hidden = tuple(each for each in state.hidden if each)
+        for name in ("plane", "arrangement", "inverted", "projection", "outline", "hatched"):
+            if (value := getattr(state, name)) is not None:
+                setattr(self, name, value)
+
+    @contextmanager
+    def _for(self, view: str) -> Iterator[None]:
+        self._asking = view
+        try:
+            yield
+        finally:
+            self._asking = ""
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
+        bundle: dict[str, object] = super()._repr_mimebundle_(**kwargs)
+        if os.environ.get(STILL) != "none":
+            with self._lock:
+                bundle["image/png"] = still(self._desk.layers, self.voxel, self.look)
+        return bundle

@@ -1,0 +1,1 @@
+"""Signs certificates for session keys; its own process and account, so that the hub can't read the key."""

@@ -1,0 +1,1 @@
+"""Adapters to batch systems: verbs in, typed values out; no scheduler text goes past this room."""

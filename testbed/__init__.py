@@ -1,0 +1,1 @@
+"""The whole site on one machine: hosts as namespaces with their own file systems."""

@@ -1,0 +1,38 @@
+"""A body in which every side differs, as pictures whose right answer is known without this library."""
+
+from __future__ import annotations
+
+import numpy as np
+from ctlab.geometry import Geometry
+from ctlab.volume import Labels, Volume
+
+SHAPE, SPACING = (40, 30, 20), (2.0, 1.5, 5.0)
+RIGHT, FRONT, HEAD = (36, 15, 10), (20, 27, 10), (20, 15, 18)
+"""Voxels (x, y, z) near the patient's right, front and head, each with HU of its own in a cube of 3 x 3 x 1."""
+HU = {RIGHT: 300, FRONT: 600, HEAD: 900}
+
+
+def grid(shape: tuple[int, int, int] = SHAPE, spacing: tuple[float, float, float] = SPACING) -> Geometry:
+    """Along the patient's axes."""
+    return Geometry(shape, np.diag([*spacing, 1.0]))
+
+
+def body() -> Volume:
+    """Air with three marks."""
+    voxels = np.full(SHAPE, -1000, np.int16)
+    for (x, y, z), hu in HU.items():
+        voxels[x - 1 : x + 2, y - 1 : y + 2, z] = hu
+    return Volume(voxels, grid(), "body")
+
+
+def boxes(*found: tuple[slice, slice, slice], shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    """Boxes numbered from 1; a later one lies over an earlier one."""
+    voxels = np.zeros(shape, np.uint8)
+    for value, box in enumerate(found, 1):
+        voxels[box] = value
+    return voxels
+
+
+def labelled(*found: tuple[slice, slice, slice]) -> Labels:
+    """The same on the grid of `body`."""
+    return Labels(boxes(*found), grid(), "body", {1: "liver"})

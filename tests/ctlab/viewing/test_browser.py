@@ -1,0 +1,236 @@
+"""A radiologist's review of a case in Chromium, behind a session's doorway: by mouse, and again by keys alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from axe_core_python.selenium import Axe
+from ctlab.readers import load_labels
+from ctlab.viewing.pictures import Layers, Look, Overlay, picture
+from ctlab.viewing.planes import PLANES, Plane, place_of
+from ctlab.viewing.windows import WINDOWS, Window
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.ctlab.viewing.lab import OWN, Reader, lab_with
+from tests.ctlab.viewing.samples import FRONT, HEAD, HU, RIGHT, SHAPE, body, labelled
+from tests.e2e.axe import RULES
+from tests.e2e.browser import Browser
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+LIVER = (slice(10, 20), slice(10, 20), slice(5, 15))
+TRUTH = (slice(12, 22), slice(10, 20), slice(5, 15))
+CELL = f"""
+import ctlab
+from tests.ctlab.viewing.samples import body, labelled
+viewer = ctlab.view(body(), labelled({LIVER!r}), compare=labelled({TRUTH!r}))
+viewer
+"""
+AXIAL, CORONAL, SAGITTAL = 0, 1, 2
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory) -> Iterator[Reader]:
+    """The notebook open, its cell run."""
+    folder = tmp_path_factory.mktemp("viewer")
+    lab = lab_with(folder, CELL)
+    try:
+        page = Browser(lab.url, "en", folder / "pictures")
+        try:
+            reader = Reader(page, folder / "cloud" / OWN)
+            reader.open()
+            yield reader
+        finally:
+            page.close()
+    finally:
+        lab.close()
+
+
+@pytest.fixture
+def reader(session) -> Reader:
+    """The same, as it was when it was opened."""
+    session.begin(voxel=[15, 15, 10])
+    return session
+
+
+def expected(plane: Plane, voxel: tuple[int, int, int], look: Look) -> np.ndarray:
+    pixels = picture(Layers(body(), labelled(LIVER).voxels, labelled(TRUTH).voxels), plane, voxel[plane.axis], look)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def test_each_pane_shows_the_exact_picture_of_its_slice(reader):
+    reader.set(voxel=[RIGHT[0], FRONT[1], HEAD[2]], width=2500, level=480, overlay="both")
+    for number, plane in enumerate(Plane):
+        wanted = expected(plane, (RIGHT[0], FRONT[1], HEAD[2]), Look(WINDOWS["bone"], overlay=Overlay.BOTH))
+        assert np.array_equal(reader.picture(number), wanted[..., :3])
+
+
+def test_right_front_and_head_are_on_their_sides_of_the_screen(reader):
+    reader.set(width=1000, level=500, overlay="none")
+    marks = (
+        (AXIAL, RIGHT, (-1, 0)),
+        (AXIAL, FRONT, (0, -1)),
+        (CORONAL, RIGHT, (-1, 0)),
+        (CORONAL, HEAD, (0, -1)),
+        (SAGITTAL, FRONT, (-1, 0)),
+    )
+    for number, mark, toward in marks:
+        reader.set(voxel=list(mark))
+        place = place_of(mark, SHAPE, list(Plane)[number])
+        x, y = reader.screen(number, *place)
+        assert x * toward[0] + y * toward[1] > 20
+        assert reader.pixels(number, place)[0][0] > HU[mark] * 255 / 1000 / 2
+
+
+def test_a_millimetre_is_as_long_across_as_down(reader):
+    for number, plane in enumerate(Plane):
+        across, down = plane.inside
+        spacing = body().geometry.spacing
+        (x0, y0), (x1, y1) = reader.screen(number, 0, 0), reader.screen(number, 10, 10)
+        assert (x1 - x0) / (10 * spacing[across]) == pytest.approx((y1 - y0) / (10 * spacing[down]), rel=1e-6)
+
+
+def test_the_wheel_goes_towards_the_feet_and_back(reader):
+    reader.wheel(AXIAL, 3)
+    assert reader.rest()["state"]["voxel"] == [15, 15, 7]
+    reader.wheel(AXIAL, -1)
+    reader.wheel(SAGITTAL, 2)
+    told = reader.rest()
+    assert told["state"]["voxel"] == [13, 15, 8]
+    assert [each["shown"] for each in told["panes"]] == [8, 15, 13]
+
+
+def test_a_click_moves_the_crosshair_of_all_planes_to_its_voxel(reader):
+    reader.click(AXIAL, place_of((30, 7, 10), SHAPE, Plane.AXIAL))
+    assert reader.rest()["state"]["voxel"] == [30, 7, 10]
+    reader.click(CORONAL, place_of((30, 7, 3), SHAPE, Plane.CORONAL))
+    assert reader.rest()["state"]["voxel"] == [30, 7, 3]
+
+
+def test_dragging_changes_the_window_and_the_kernel_hears_of_it(reader):
+    reader.drag(AXIAL, (10, 10), (20, 10))
+    told = reader.rest()["state"]
+    assert told["width"] > 1500
+    assert told["level"] == -600
+    pixels = reader.picture(AXIAL)
+    wanted = expected(Plane.AXIAL, (15, 15, 10), Look(Window(told["width"], -600), overlay=Overlay.BOTH))
+    assert np.array_equal(pixels, wanted[..., :3])
+
+
+def test_hu_under_the_cursor_are_those_of_the_voxel(reader):
+    reader.set(voxel=list(RIGHT))
+    reader.hover(AXIAL, place_of(RIGHT, SHAPE, Plane.AXIAL))
+    reader.page.wait(20, "HU", lambda: reader.said().startswith(f"{HU[RIGHT]} HU · R 72.0 A 22.5 H 50.0 mm") or None)
+
+
+def test_measuring_by_mouse_gives_millimetres_and_hu(reader):
+    reader.choose_tool("ruler")
+    reader.drag(CORONAL, (5, 5), (15, 5))
+    assert float(reader.measured()[0].removesuffix(" mm")) == pytest.approx(20, abs=0.3)
+    reader.choose_tool("angle")
+    for place in ((20, 5), (10, 5), (10, 9)):
+        reader.click(CORONAL, place)
+    assert float(reader.measured()[1].removesuffix("°")) == pytest.approx(90, abs=1)
+    reader.choose_tool("region")
+    reader.drag(AXIAL, (2, 2), (8, 8))
+    assert reader.measured()[2].startswith("-1000.0 ± 0.0 HU")
+
+
+def test_a_correction_by_mouse_is_drawn_taken_back_and_saved(reader):
+    reader.set(overlay="labels", opacity=1)
+    reader.choose_tool("brush")
+    before = reader.picture(AXIAL)
+    place = place_of((33, 5, 10), SHAPE, Plane.AXIAL)
+    reader.drag(AXIAL, place, (place[0] + 3, place[1]))
+    reader.page.wait(20, "drawn label", lambda: not np.array_equal(reader.picture(AXIAL), before) or None)
+    reader.press("undo")
+    reader.page.wait(20, "label taken back", lambda: np.array_equal(reader.picture(AXIAL), before) or None)
+    reader.press("redo")
+    reader.press("save as a new version")
+    reader.page.wait(20, "version", lambda: "Saved as version" in reader.said() or None)
+    saved = load_labels(max((reader.folder / "labels").glob("body-*.nii.gz")))
+    for x in (30, 31, 32, 33):
+        assert saved.voxels[x, 5, 10] == 1
+    outside = saved.voxels != labelled(LIVER).voxels
+    assert set(np.nonzero(outside)[2].tolist()) == {10}
+    (record,) = (json.loads(path.read_text()) for path in (reader.folder / "labels").glob("body-001.json"))
+    assert (record["who"], record["based_on"], record["corrections"]) == ("tanaka", "body", 1)
+
+
+def test_comparing_tells_how_wrong_and_leads_to_it(reader):
+    reader.select("Arrangement", "side by side")
+    told = reader.rest()
+    assert [each["title"] for each in told["panes"]] == ["axial · prediction", "axial · truth", "axial · differences"]
+    reader.press("compute")
+    row = reader.page.wait(20, "comparison", lambda: reader.page.find(".ctlab-list td:nth-child(5)"))
+    assert float(row.text) > 0.7
+    reader.page.find("ol button").click()
+    x, y, z = reader.rest()["state"]["voxel"]
+    assert (labelled(LIVER).voxels[x, y, z] != labelled(TRUTH).voxels[x, y, z]) or x > 29
+
+
+def test_the_whole_review_by_keys_alone(reader):
+    reader.keys(AXIAL, Keys.HOME, Keys.PAGE_DOWN, Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_UP)
+    assert reader.rest()["state"]["voxel"] == [15, 15, 8]
+    reader.keys(AXIAL, "4", "i", "o")
+    told = reader.rest()["state"]
+    assert (told["width"], told["level"], told["inverted"], told["outline"]) == (2500, 480, True, True)
+    reader.keys(AXIAL, Keys.SPACE, "h")
+    assert reader.rest()["state"]["overlay"] == "none"
+    reader.keys(AXIAL, "h", "r", Keys.ENTER)
+    reader.keys(AXIAL, *[Keys.ALT + Keys.ARROW_RIGHT + Keys.NULL] * 5, Keys.ENTER)
+    assert reader.measured() == ["10.0 mm"]
+    reader.keys(AXIAL, "b", Keys.ENTER)
+    reader.page.wait(20, "drawn label", lambda: reader.labels_changed() or None)
+    reader.keys(AXIAL, Keys.CONTROL + "z" + Keys.NULL)
+    reader.page.wait(20, "label taken back", lambda: (not reader.labels_changed()) or None)
+    marks = len(reader.driver.find_elements(By.CSS_SELECTOR, ".ctlab-list li button[aria-label]"))
+    reader.keys(AXIAL, "m")
+    reader.page.wait(20, "bookmark", lambda: len(reader.bookmarks()) == marks + 1 or None)
+    assert reader.bookmarks()[-1]["voxel"] == reader.viewer()["state"]["voxel"]
+
+
+def test_a_cell_moves_what_is_shown(reader):
+    reader.run("viewer.voxel, viewer.window = (3, 4, 5), 'bone'")
+    reader.page.wait(20, "voxel of the cell", lambda: reader.viewer()["state"]["voxel"] == [3, 4, 5] or None)
+    told = reader.rest()
+    assert (told["state"]["width"], told["panes"][AXIAL]["shown"]) == (2500, 5)
+
+
+def test_slices_can_be_looked_at_while_a_cell_runs(reader):
+    reader.run("import pathlib, time\nwhile not pathlib.Path('enough').exists(): time.sleep(0.05)")
+    reader.page.wait(20, "busy kernel", lambda: reader.page.kernel_state() == "busy" or None)
+    reader.wheel(AXIAL, 4)
+    try:
+        # The cell can't have ended: nothing has told it to.
+        assert reader.rest()["panes"][AXIAL]["shown"] == 6
+        assert reader.page.kernel_state() == "busy"
+    finally:
+        (reader.folder / "tutorials" / "enough").touch()
+
+
+def test_a_person_finds_it_in_the_notebook_and_moves_it(reader):
+    view = reader.page.slice_view(0)
+    before = reader.page.shown(view)
+    assert reader.page.move(view) != before
+
+
+def test_only_pictures_of_slices_come_and_nothing_from_elsewhere(reader):
+    reader.wheel(AXIAL, 2)
+    reader.rest()
+    assert reader.page.hosts() == {reader.page.url.removeprefix("http://")}
+    frames = reader.driver.execute_script("return window.seen.slice(-3)")
+    rows, columns = SHAPE[1], SHAPE[0]
+    assert all(each["bytes"] < 3 * rows * columns * len(each["panes"]) for each in frames)
+
+
+def test_it_is_accessible(reader):
+    found = Axe().run(reader.driver, context=".ctlab-viewer", options=RULES)
+    assert {each["id"]: [node["html"][:200] for node in each["nodes"]] for each in found["violations"]} == {}
+    labels = [reader.pane(number).get_attribute("aria-label") for number in range(3)]
+    assert labels[0] == "axial, slice 10 of 20, seen from the feet"
+    assert len(set(labels)) == len(PLANES)

@@ -1,0 +1,67 @@
+"""A clinician's whole way: log in, ask, wait, train on CT of the cloud, look, stop; and what the node shows afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed.site import Testbed
+from tests.e2e.nodes import held, left_behind, wait_until_empty
+
+pytestmark = [pytest.mark.site, pytest.mark.timeout(1500)]
+
+RUN_ALL = 600
+"""Seconds after which the tutorial is given up: twice what it may take on two cores that nobody else uses (docs/benchmarks.md)."""
+
+SLOW_MS = 300
+"""A round trip that makes the mount take seconds."""
+
+WORDS = {
+    "en": ("Your request was handed to the computing centre.", "Your cloud area is being opened."),
+    "ja": ("計算センターに開始を依頼しました。", "クラウド領域を開いています。"),
+}
+"""Some of what the waiting page says."""
+
+
+def own_files(site: Testbed, account: str) -> set[str]:
+    """Paths below the own area of a cloud account, on the cloud's disk."""
+    return set(site.run("cloud", ["find", f"/srv/cloud/people/{account}", "-type", "f"], check=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("language", "person", "account"), [("ja", "tanaka", "jrs0017"), ("en", "suzuki", "jrs0023")], ids=["ja", "en"]
+)
+def test_from_the_login_to_a_trained_network_and_nothing_left(visitor, site_with_hub, language, person, account):
+    site = site_with_hub
+    tutorial = f"people/{account}/tutorials/01_vnet_tutorial.ipynb"
+    before, on_nodes = own_files(site, account), held(site)
+    usual = site.round_trips["cloud"]
+    page = visitor(person, language)
+    page.choose(destination="cloud", gpus=1, hours=1)
+    page.picture("form")
+    # As it is, a session may be there before the browser has asked for the waiting page.
+    site.delay(SLOW_MS, "cloud")
+    page.press_start()
+    seen = page.wait_for_lab()
+    site.delay(usual, "cloud")
+    assert set(WORDS[language]) <= set(seen)
+
+    page.open_notebook(tutorial)
+    page.run_all()
+    page.wait_until_run(tutorial, RUN_ALL)
+    page.slice_view(0)
+    page.picture("ct")
+    page.scroll_to(".jp-RenderedImage img", 0)
+    page.picture("tutorial")
+    prediction = page.slice_view(-1)
+    page.picture("overlay")
+    first = page.shown(prediction)
+    assert page.move(prediction) != first
+    assert page.hosts() == {site.url.removeprefix("http://")}
+
+    made = own_files(site, account) - before
+    assert [path for path in made if path.endswith(".pt")], made
+    assert [path for path in made if path.endswith(".nii.gz")], made
+
+    page.stop()
+    wait_until_empty(site)
+    assert left_behind(site, person, on_nodes) == set()

@@ -1,0 +1,114 @@
+"""Who waits sees how far it is, over a reload and a restart of the hub, is told when all is ready, and reads how it ended.
+
+On the way axe looks at each of the hub's pages.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from testbed.site import Testbed
+from tests.e2e.axe import faults
+from tests.e2e.browser import Browser
+
+pytestmark = pytest.mark.site
+
+STATES = "return [...document.querySelectorAll('#steps li')].map(each => [each.dataset.step, each.dataset.state || ''])"
+
+
+def partition(site: Testbed, state: str) -> None:
+    """Let the CT nodes take new jobs (`up`), or not (`down`)."""
+    site.run("hub", ["scontrol", "update", "partition=ct-link", f"state={state}"], check=True)
+
+
+def steps(page: Browser) -> dict[str, str]:
+    """The state of each step on the waiting page: `done`, `now`, or nothing."""
+    return dict(page.driver.execute_script(STATES))
+
+
+def ask(page: Browser) -> None:
+    page.choose(destination="cloud", gpus=1, hours=1)
+    page.press_start()
+    page.wait(30, "queue", lambda: steps(page).get("queued") == "now" or None)
+
+
+@pytest.mark.parametrize(("language", "person"), [("ja", "tanaka"), ("en", "suzuki")], ids=["ja", "en"])
+def test_waiting_over_a_restart_being_told_and_reading_who_ended_it(visitor, site_with_hub, language, person):
+    site, page = site_with_hub, visitor(person, language)
+    page.open("/hub/spawn")
+    found = {"form": faults(page)}
+    partition(site, "down")
+    try:
+        ask(page)
+        page.get("#steps li[data-state=done] time[datetime]")
+        found["waiting"] = faults(page)
+        page.picture("waiting")
+        if language == "ja":
+            site.restart_hub()
+        else:
+            page.driver.refresh()
+        page.wait(60, "queue again", lambda: steps(page).get("queued") == "now" or None)
+        page.open("/hub/home")
+        page.get(".session[data-state=waiting] .stop:enabled")
+        found["home, waiting"] = faults(page)
+        page.picture("home-waiting")
+        page.get("#start").click()
+        page.get("#leave:enabled")
+
+        # Whoever looks elsewhere finds the word in the title. (A browser without a screen never says of itself that nobody looks.)
+        page.driver.execute_script("Object.defineProperty(document, 'visibilityState', { value: 'hidden' })")
+    finally:
+        partition(site, "up")
+    page.wait(60, "title that says so", lambda: page.driver.title.startswith("✔") or None)
+    assert set(steps(page).values()) == {"done"}
+    page.get("#open").click()
+    page.wait_for_lab()
+
+    page.open("/hub/home")
+    page.get(".session[data-state=running] #stop:enabled")
+    found["home"] = faults(page)
+    page.picture("home")
+    page.stop()
+    said = page.get(".ending").text
+    assert ("ご自身でセッションを終了しました。" if language == "ja" else "You ended the session.") in said
+    page.picture("ended")
+    found["ended"] = faults(page)
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+def test_one_click_leaves_the_queue_and_no_job_is_left(visitor, site_with_hub):
+    page = visitor("tanaka", "en")
+    # A node may still be tidying up after somebody else's.
+    page.wait(60, "an empty queue", lambda: not site_with_hub.run("hub", ["squeue", "--noheader"], check=True).stdout or None)
+    partition(site_with_hub, "down")
+    try:
+        ask(page)
+        page.get("#leave:enabled").click()
+        page.wait(30, "home page", lambda: page.driver.current_url.endswith("/hub/home") or None)
+        assert "You left the queue before the session began. Nothing was lost." in page.get(".ending").text
+        assert site_with_hub.run("hub", ["squeue", "--noheader"], check=True).stdout == ""
+    finally:
+        partition(site_with_hub, "up")
+
+
+def test_an_end_by_the_computing_centre_is_told_where_the_notebook_was(visitor, site_with_hub):
+    page = visitor("suzuki", "en")
+    page.choose(destination="cloud", gpus=1, hours=1)
+    page.press_start()
+    page.wait_for_lab()
+    job = site_with_hub.run("hub", ["squeue", "--noheader", "--format=%i"], check=True).stdout.strip()
+    site_with_hub.run("hub", ["scancel", job], check=True)
+    page.wait(60, "the job's end", lambda: not site_with_hub.run("hub", ["squeue", "--noheader"], check=True).stdout or None)
+
+    def told() -> str | None:
+        page.open("/hub/user/suzuki/lab")
+        found = page.find(".ending")
+        return found.text if found else None
+
+    said = page.wait(60, "how it ended", told, every=1.0)
+    assert "What was already saved on the cloud is safe; what was only in the memory of a notebook is gone." in said
+    page.picture("told")
+    assert faults(page) == {}
+    assert "Traceback" not in json.dumps(page.text())

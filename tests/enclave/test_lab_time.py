@@ -1,0 +1,100 @@
+"""Time left in the Lab, in Chromium: in sight, warned of, said aloud, and documents saved before it is too late."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from enclave.messages import Notice
+from enclave.timeleft import View
+from enclave.wire import CONTENT_SECURITY_POLICY
+from spawner.timing import clock
+from tests.e2e.browser import Browser
+from tests.enclave.lab import BASE, OWN, Lab
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+
+SLOW = "import time; time.sleep(60)"
+TYPED = "typed = 'and not saved by hand'"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    found = Lab(tmp_path_factory.mktemp("lab"), language="ja")
+    found.time_left.clock = clock("ja")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def browser(lab):
+    cell = {"cell_type": "code", "execution_count": None, "id": "a", "metadata": {}, "source": SLOW, "outputs": []}
+    kernel = {"name": "ct", "display_name": "CT", "language": "python"}
+    notebook = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    (lab.folder / "cloud" / OWN / "work.ipynb").write_text(json.dumps(notebook))
+    found = Browser(lab.url, "ja", Path(lab.folder / "pictures"))
+    found.open(f"{BASE}lab/tree/{OWN}/work.ipynb")
+    found.get(".jp-Notebook .jp-CodeCell .cm-content", 60)
+    yield found
+    found.close()
+
+
+def look_again(browser: Browser) -> None:
+    """The page asks now, and not at its next turn, as it does when somebody comes back to it."""
+    browser.driver.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+async def ask(http: aiohttp.ClientSession, url: str, **how: object) -> tuple[int, bytes]:
+    async with http.get(f"{url}renkei/time", **how) as answer:
+        assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        return answer.status, await answer.read()
+
+
+def test_who_is_not_logged_in_does_not_hear_how_much_time_is_left(lab):
+    async def stranger(_http, url):
+        async with aiohttp.ClientSession() as http:
+            return await ask(http, url), await ask(http, url, headers={"Cookie": "jupyterhub-session-id=x"})
+
+    assert [status for status, _ in lab.browse(stranger)] == [403, 403]
+    status, body = lab.browse(ask)
+    assert status == 200
+    assert msgspec.json.decode(body, type=View).left == "残り 2 時間 0 分"
+
+
+def test_the_time_left_is_in_sight(browser):
+    left = browser.get("#renkei-time-left", 60)
+    browser.wait(30, "the time", lambda: left.text.startswith("残り 2 時間"))
+    assert left.get_attribute("role") == "timer"
+    assert not browser.driver.find_element("id", "renkei-time-said").is_displayed()
+
+
+def test_before_the_end_the_person_is_warned_aloud_and_the_work_is_saved(lab, browser):
+    lab.time_left.notices = (Notice(id="n1", text="<b>停電</b>のため18時に停止します。"),)
+    lab.time_left.deadline = time.time() + 1700
+    editor = browser.get(".jp-Notebook .jp-CodeCell .cm-content")
+    editor.click()
+    editor.send_keys(Keys.END, Keys.ENTER, TYPED)
+    look_again(browser)
+    said = browser.get("#renkei-time-said", 30)
+    browser.wait(30, "the warning", lambda: "あと 29 分で終了" in said.text)
+    assert "<b>停電</b>のため18時" in said.text
+    assert said.size["height"] > 40, "two lines, and the notebook below them"
+    browser.picture("time-warning")
+    on_disk = lab.folder / "cloud" / OWN / "work.ipynb"
+    assert TYPED not in on_disk.read_text()
+
+    lab.time_left.deadline = time.time() + 290
+    look_again(browser)
+    browser.wait(30, "the last warning", lambda: "renkei-mod-urgent" in (said.get_attribute("class") or ""))
+    browser.wait(30, "saved", lambda: TYPED in on_disk.read_text())
+    aloud = browser.get(".renkei-time-aloud")
+    assert aloud.get_attribute("role") == "alert"
+    assert "保存しています" in (aloud.get_attribute("textContent") or "")
+    assert "停電" not in (aloud.get_attribute("textContent") or "")
+    browser.picture("time-last")
