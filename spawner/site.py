@@ -237,8 +237,8 @@ class DestinationSite(_Section, frozen=True, kw_only=True):
     host_keys: AbsolutePath
     """File of public host keys, one `TYPE BASE64` a line; pinned for this destination whatever address answers."""
     path: AbsolutePath
-    pause_minutes: Annotated[int, Meta(ge=0, le=1440)] = 0
-    """Minutes for which a cut of the line is only a pause: programs wait, and open files live on. 0: sshfs is left to itself."""
+    pause_minutes: Annotated[int, Meta(ge=0, le=1440)] = 30
+    """Minutes for which a cut of the line is only a pause: programs wait, and open files live on. 0: no link, sshfs is left to itself."""
     owner: OwnerSite | None = None
     """The data owner's side there."""
     without_owner: bool = False

@@ -263,6 +263,7 @@ class StandinHub:
             "host_keys": f"cloud {keys}",
             "path": "/srv/cloud",
             "folder": "people/jrs0017",
+            "pause_s": 1800,
         }
         return Destination(**(settings | self.destination_changes))
 
