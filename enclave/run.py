@@ -110,7 +110,7 @@ def start_server(order: Order) -> Early:
 
 
 def _begin(order: Order, ground: Ground, outside: dict[str, str], view: Node) -> Early:
-    node = sandbox.look(ground)
+    node = sandbox.look(ground, order.gpus)
     for name, text in sandbox.etc_files(node).items():
         (ground.places.etc / name).write_text(text, encoding="utf-8")
     server_socket, hub_socket = _listen("server.sock", ground.places), _listen("hub.sock", ground.places)

@@ -78,8 +78,11 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
 
 
-def look(ground: Ground) -> Node:
-    """The node as it is, with `ground` on it: system folders, files of /etc, the GPUs that this job may open."""
+def look(ground: Ground, asked: int) -> Node:
+    """The node as it is, with `ground` on it: system folders, files of /etc, the GPUs that this job may open.
+
+    Where no GPUs were `asked` for there are none, even if the batch system would let the job open some.
+    """
     import pwd
 
     account = pwd.getpwuid(os.getuid())
@@ -91,7 +94,7 @@ def look(ground: Ground) -> Node:
         system=tuple(str(each) for each in folders if each.is_dir() and not each.is_symlink()),
         links=tuple((str(each.readlink()), str(each)) for each in folders if each.is_symlink()),
         etc=tuple(name for name in ETC_FILES if Path("/etc", name).exists()),
-        gpu_devices=gpus.devices(Path("/dev"), os.environ),
+        gpu_devices=gpus.devices(Path("/dev"), os.environ) if asked else (),
         places=ground.places,
         mounted=ground.mount_first,
         user_namespace=ground.user_namespace,

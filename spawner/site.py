@@ -238,7 +238,7 @@ class DestinationSite(_Section, frozen=True, kw_only=True):
     """File of public host keys, one `TYPE BASE64` a line; pinned for this destination whatever address answers."""
     path: AbsolutePath
     pause_minutes: Annotated[int, Meta(ge=0, le=1440)] = 30
-    """Minutes for which a cut of the line is only a pause: programs wait, and open files live on. 0: no link, sshfs is left to itself."""
+    """Minutes for which a cut of the line is only a pause: programs wait, and open files live on. 0: no link, sshfs alone."""
     owner: OwnerSite | None = None
     """The data owner's side there."""
     without_owner: bool = False

@@ -122,7 +122,8 @@ def _gpu(facts: Facts) -> str:
     if facts.inside.cuda != "":
         return facts.inside.cuda or "CUDA was not asked"
     found = len(facts.inside.capabilities)
-    return "" if found >= facts.gpus else f"{facts.gpus} GPUs were asked for, {found} open in the sandbox"
+    # More than were asked for are another job's: its images would lie in memory that this session can read.
+    return "" if found == facts.gpus else f"{facts.gpus} GPUs were asked for, {found} open in the sandbox"
 
 
 def _torch(facts: Facts) -> str:

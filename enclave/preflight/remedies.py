@@ -16,6 +16,9 @@ REMEDIES: dict[Check, str] = {
     Check.CRASHES: "Set debug.exception-trace to 0 on these nodes (sysctl).",
     Check.SANDBOX: "Install bubblewrap and util-linux (setpriv), and what the site file names under [node], at the same path.",
     Check.WALLS: "Tell the makers of Renkei: the sandbox shows something that it must not.",
-    Check.GPU: "Check the driver (nvidia-smi), the modes of /dev/nvidia*, and that Slurm gives the job its devices.",
+    Check.GPU: (
+        "Check the driver (nvidia-smi), the modes of /dev/nvidia*, and that the batch system gives the job its own devices "
+        "and no others. Where it can't, offer whole nodes alone, with all their GPUs."
+    ),
     Check.TORCH: "Install a torch that is built for these GPUs, or use another partition.",
 }

@@ -100,6 +100,7 @@ FAILING = [
     (Check.WALLS, {"inside": inside(vsock=True)}, "AF_VSOCK"),
     (Check.GPU, {"gpus": 1, "inside": inside(cuda="cuInit answers 100 (CUDA_ERROR_NO_DEVICE)")}, "cuInit answers 100"),
     (Check.GPU, {"gpus": 2, "inside": inside(cuda="", capabilities=((9, 0),))}, "2 GPUs were asked for, 1 open"),
+    (Check.GPU, {"gpus": 1, "inside": inside(cuda="", capabilities=((9, 0), (9, 0)))}, "1 GPUs were asked for, 2 open"),
     (Check.GPU, {"gpus": 1}, "CUDA was not asked"),
     (
         Check.TORCH,

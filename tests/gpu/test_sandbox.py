@@ -22,7 +22,7 @@ ASK = "import sys, msgspec; from enclave.preflight.probe import look; sys.stdout
 @pytest.fixture(scope="module")
 def seen() -> Inside:
     """What the preflight's probe sees in a sandbox with the devices of this machine."""
-    node = look(Namespaces())
+    node = look(Namespaces(), 1)
     software = sorted({sys.prefix, sys.base_prefix, str(ROOT)} - {"/usr"})
     binds = [Bind(each, each) for each in ("/usr", *node.system, "/etc/ld.so.cache", "/sys", *software)]
     binds += [Bind(each, each, device=True) for each in node.gpu_devices]
