@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +96,13 @@ class Run(Generic[Result]):
         """Of the labels."""
         self.board: object = None
         """What a notebook shows of it."""
-        self._work = work
         self._changed = threading.Condition()
         self._events: list[Event] = []
         self._result: Result | None = None
         self._error: BaseException | None = None
         self._over = False
         # Ends with the process: what it has saved is what counts.
-        self._thread = threading.Thread(target=self._run, name="ctlab-training", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(work,), name="ctlab-training", daemon=True)
         self._thread.start()
 
     @property
@@ -145,14 +147,28 @@ class Run(Generic[Result]):
             raise RuntimeError("this is not over")
         return self._result
 
-    def _run(self) -> None:
+    def _run(self, work: Callable[[Run[Result]], Result]) -> None:
+        # A notebook keeps for ever what it showed: this, but not the networks, optimizers and patches that the work had in hand.
         try:
-            self._result = self._work(self)
+            self._result = work(self)
+            if self.progress is not None:
+                last = self.progress()
+                self.progress = lambda: last
         except BaseException as error:  # noqa: BLE001  (raised again where somebody waits)
-            self._error = error
+            self._error, self.progress = error, None
+            traceback.clear_frames(error.__traceback__)
+        # They hang together in circles; Python would look for those when gigabytes have gathered.
+        gc.collect()
+        _give_back()
         with self._changed:
             self._over = True
             self._changed.notify_all()
+
+
+def _give_back() -> None:
+    """What was freed goes back to the system: glibc keeps what a thread had, gigabytes after a training."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 class Runs(Generic[Result]):

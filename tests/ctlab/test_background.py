@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 from ctlab.background import Control, Progress, Run, Runs
@@ -42,6 +44,36 @@ def test_what_the_work_raises_is_raised_where_somebody_waits():
     assert list(run.follow()) == ["begun"]
     with pytest.raises(ValueError, match="of no use"):
         run.result()
+
+
+class Network:
+    """Something large that hangs in a circle, as networks and optimizers do."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_it_worked_with_is_gone_when_it_is_over_though_somebody_still_shows_it(fails):
+    kept: list[weakref.ref[Network]] = []
+
+    def work(run: Run[int]) -> int:
+        network = Network()
+        kept.append(weakref.ref(network))
+        run.progress = lambda: Progress(network is None, 3, 2, 5, 0.5, 0.0, 60.0, 600.0)
+        if fails:
+            raise ValueError("of no use")
+        return 7
+
+    gc.disable()
+    try:
+        run = Run("this", work)
+        assert run.wait(60)
+    finally:
+        gc.enable()
+    assert kept[0]() is None
+    assert (run.progress is None) == fails
+    assert fails or run.progress().steps == 5
 
 
 def test_in_a_folder_there_is_one_until_it_was_fetched(tmp_path):
