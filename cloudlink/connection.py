@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from cloudlink import wire
-from cloudlink.loop import Loop
-from cloudlink.ssh import Child
+from cloudlink.loop import Loop, Timer
+from cloudlink.ssh import Child, Ssh
 from cloudlink.stream import Stream
 from cloudlink.wire import Buffer, Kind, Status, WireError
 
 LIMITS = b"limits@openssh.com"
 GREETING_SECONDS = 12.0
-"""From ssh's start to the server's VERSION; a line that carries nothing but the TCP handshake is tried anew."""
+"""Silence in a handshake after which a line that carries nothing but the TCP handshake is tried anew. A handshake that goes on may
+go on, however slowly; where the TCP connection is not ours to look at, the whole of it has so long."""
+_DEAD_SECONDS = 4.0
+"""The same for silence of the other side's kernel, which answers at once whatever its programs do."""
+_LOOK_SECONDS = 0.5
 SMALLEST_READ = 32_768
 """Bytes of one READ that every server answers in whole."""
 _LARGEST_READ = 131_072
@@ -52,15 +56,16 @@ class Connection:
     def __init__(
         self,
         loop: Loop,
-        command: Sequence[str],
+        ssh: Ssh,
         say: Callable[[str], None],
         *,
         ready: Callable[[Connection], None],
         ended: Callable[[Connection, Ending], None],
         drained: Callable[[], None],
+        connected: Callable[[Connection], None] = lambda _: None,
     ) -> None:
-        self._ready, self._ended = ready, ended
-        self._child = Child(loop, command, say)
+        self._loop, self._ready, self._ended, self._connected = loop, ready, ended, connected
+        self._child = Child(loop, ssh.command, say, self._reached)
         self._stream = Stream(loop, *self._child.descriptors, take=self._take, ended=self._stop, drained=drained)
         self._number = 0
         self._limits_number = -1
@@ -71,8 +76,34 @@ class Connection:
         """Bytes that were asked for by blocks and have not come."""
         self.largest_read = SMALLEST_READ
         self.heard = time.monotonic()
-        self._deadline = loop.later(GREETING_SECONDS, lambda: self.close("no greeting in time"))
+        self._deadline: Timer | None = None
+        self.dialled = not ssh.dials
+        """Whether it connects, or has."""
+        if not ssh.dials:
+            self._deadline = loop.later(GREETING_SECONDS, lambda: self.close("no greeting in time"))
         self._stream.send(wire.init_packet())
+
+    def dial(self, *, patient: bool) -> None:
+        """Connect, unless that is done: once, or until there is a connection. Until then ssh has started and waits."""
+        if not self.dialled:
+            self.dialled = True
+            self._child.dial(patient=patient)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since anything was heard on the TCP connection, be it the other side's kernel; 0 when that can't be known."""
+        return self._child.silence(data=False)
+
+    def _reached(self) -> None:
+        if self._stream.open:
+            self._watch_greeting()
+            self._connected(self)
+
+    def _watch_greeting(self) -> None:
+        if self._child.silence(data=True) > GREETING_SECONDS or self.silence > _DEAD_SECONDS:
+            self.close("no greeting in time")
+        elif not self.greeted:
+            self._deadline = self._loop.later(_LOOK_SECONDS, self._watch_greeting)
 
     @property
     def queued(self) -> int:
@@ -134,7 +165,7 @@ class Connection:
     def _greet(self, frame: bytearray) -> None:
         self.extensions = wire.parse_version(frame)
         self.greeted = True
-        self._deadline.cancel()
+        self._stop_waiting()
         if LIMITS in self.extensions:
             self._number += 1
             self._limits_number = self._number
@@ -149,8 +180,12 @@ class Connection:
             # 0 stands for "no limit known".
             self.largest_read = max(SMALLEST_READ, min(_LARGEST_READ, largest)) if largest else SMALLEST_READ
 
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+
     def _stop(self, why: str, malformed: bool) -> None:  # noqa: FBT001  (Stream's signature)
-        self._deadline.cancel()
+        self._stop_waiting()
         code = self._child.end()
         pending, self.pending = self.pending, {}
         for ask in pending.values():

@@ -17,12 +17,18 @@ _LONGEST_REFUSED = 30.0
 """Seconds between attempts that the destination refuses: sshd holds failures against the address that they come from, which behind
 a gateway is everybody's."""
 _LONGEST = 1.0
-_LOOK_SECONDS = 1.0
-"""Between two looks whether a key or certificate has been renewed, while the destination refuses."""
-_SETTLED_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+"""Between two looks: whether a key or certificate has been renewed, while the destination refuses; whether the line is silent."""
+_SETTLED_SECONDS = 2.0
 """A connection that lived as long makes the next failure a first one."""
 SLOW_SECONDS = 30.0
 """Between attempts when the time is up."""
+SILENT_SECONDS = 2.5
+"""The other side's kernel is heard every second (`cloudlink.dial`). After so much silence another connection is tried beside this
+one, which is given up when the other gets through and it is silent still: it waits for TCP's own next attempt, which comes the
+later the longer the outage was."""
+_SPARE_SECONDS = 5.0
+"""After a connection is up, the ssh of the next one is started: when programs have gone on, and a processor has time for it."""
 
 
 def pause(failures: int, *, refused: bool, dice: float) -> float:
@@ -65,6 +71,8 @@ class Line:
         self._tried_with = versions(ssh.credentials)
         self._old: list[Connection] = []
         self._now: Connection | None = None
+        self._spare: Connection | None = None
+        """The next one: its ssh has started, and connects when it is told to."""
         self._stopped = False
         self.paused_since: float | None = None
         """time.monotonic() when the connection was lost; None while there is one."""
@@ -77,8 +85,9 @@ class Line:
     def stop(self) -> None:
         """End the connection; nothing is called any more."""
         self._stopped = True
-        if self._now is not None:
-            self._now.close("the session ends")
+        for connection in (self._now, self._spare):
+            if connection is not None:
+                connection.close("the session ends")
         for old in self._old:
             old.abort()
 
@@ -87,9 +96,38 @@ class Line:
             self._refused = False
             self._next = None
             self._tried_with = versions(self._ssh.credentials)
-            self._now = Connection(
-                self._loop, self._ssh.command, self._hear, ready=self._ready, ended=self._ended, drained=self._drained
-            )
+            self._now, self._spare = self._spare or self._made(), None
+            self._now.dial(patient=self._was_up)
+
+    def _made(self) -> Connection:
+        return Connection(
+            self._loop, self._ssh, self._hear, ready=self._ready, ended=self._ended, drained=self._drained, connected=self._reached
+        )
+
+    def _prepare(self, beside: Connection) -> None:
+        """Start the next one's ssh, if `beside` is still the connection."""
+        if beside is self._now and self._spare is None and not self._stopped:
+            self._spare = self._made()
+
+    def _listen(self, to: Connection) -> None:
+        """Whether the line is silent."""
+        if to is not self._now or self._stopped:
+            return
+        if to.silence > SILENT_SECONDS:
+            self._prepare(to)
+            if self._spare is not None:
+                self._spare.dial(patient=True)
+        self._loop.later(_LOOK_SECONDS, functools.partial(self._listen, to))
+
+    def _reached(self, connection: Connection) -> None:
+        """There is a TCP connection: ssh reads key and certificate after that."""
+        self._tried_with = versions(self._ssh.credentials)
+        if connection is not self._spare or self._now is None:
+            return
+        if self._now.silence > SILENT_SECONDS:
+            self._now.close("it is silent, and another connection gets through")
+        else:
+            connection.close("the line is back")
 
     def _hear(self, text: str) -> None:
         if _REFUSED.search(text):
@@ -108,8 +146,16 @@ class Line:
             self._say(f"cloudlink: the line is back after {time.monotonic() - self.paused_since:.1f} s")
             self.paused_since = None
         self._up(connection)
+        if self._ssh.dials:
+            self._loop.later(_SPARE_SECONDS, functools.partial(self._prepare, connection))
+            self._listen(connection)
 
     def _ended(self, connection: Connection, ending: Ending) -> None:
+        if connection is self._spare:
+            # It never said anything that could come too late.
+            self._spare = None
+            connection.abort()
+            return
         self._now = None
         self._old.append(connection)
         if self._stopped:
@@ -136,6 +182,10 @@ class Line:
         given_up = self.paused_since is not None and now - self.paused_since > self._budget
         wait = SLOW_SECONDS if given_up else pause(self._failures, refused=self._refused, dice=random.random())  # noqa: S311  (to spread attempts)
         self._failures += 1
+        if self._spare is not None and self._spare.dialled:
+            # It has begun already, when the line fell silent.
+            self._attempt()
+            return
         self._next = self._loop.later(wait, self._attempt)
         if self._refused:
             self._loop.later(_LOOK_SECONDS, self._look)

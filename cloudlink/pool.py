@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _ENOUGH = 1_048_576
 """Bytes in one round trip that one connection carries: half of OpenSSH's window."""
 _RETRY_SECONDS = 15.0
+_CALM_SECONDS = 5.0
+"""After a cut: an ssh's handshake takes a processor for a tenth of a second, and first everybody shall go on."""
 
 
 class Side:
@@ -69,8 +71,9 @@ class Pool:
         ):
             session = self._session
             self._connecting = Connection(
-                session.loop, session.ssh.command, lambda _: None, ready=self._ready, ended=self._ended, drained=lambda: None
+                session.loop, session.ssh, lambda _: None, ready=self._ready, ended=self._ended, drained=lambda: None
             )
+            self._connecting.dial(patient=False)
 
     def closed(self, file: OpenFile) -> None:
         """It is open no longer."""
@@ -84,6 +87,10 @@ class Pool:
         for connection in [side.connection for side in self._sides] + ([self._connecting] if self._connecting else []):
             connection.close("the line is cut")
         self._not_before = 0.0
+
+    def resumed(self) -> None:
+        """The first connection is there again."""
+        self._not_before = time.monotonic() + _CALM_SECONDS
 
     def _ready(self, connection: Connection) -> None:
         self._connecting = None

@@ -216,6 +216,7 @@ class Session:
         """Every file is open again: go on with what was held, in the order in which sshfs asked."""
         self._restore = None
         self.connection = connection
+        self.reads.pool.resumed()
         held, self._held = self._held, collections.deque()
         for call in held:
             if self.connection is connection:

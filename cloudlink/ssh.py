@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudlink.dial import CONNECT_SECONDS
+from cloudlink.dial import CONNECT_SECONDS, ONCE, PATIENT
 from cloudlink.loop import Loop
 
 _PIPE_BYTES = 1_048_576
@@ -26,6 +26,9 @@ _RIGHTS = socket.CMSG_SPACE(struct.calcsize("i") * 4)
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 2, 2
 """ssh asks after so many seconds of silence, so many times, and then gives up: 6 s. sshd answers this also while a slow disk holds
 up its SFTP server; silence after an SFTP request of our own would not tell the two apart."""
+_LAST_DATA, _LAST_ACK = 52, 56
+"""Where struct tcp_info (linux/tcp.h) has the milliseconds since data came, tcpi_last_data_recv, and since any packet did,
+tcpi_last_ack_recv."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Ssh:
     command: tuple[str, ...]
     credentials: tuple[Path, ...] = ()
     """Keys and certificates that it will use: when one is another, a refusal may be over."""
+    dials: bool = False
+    """Whether it waits for our word before it connects (`cloudlink.dial`), and the socket is ours too."""
 
 
 _ELSEWHERE = ("proxycommand ", "proxyjump ", "bindaddress ", "bindinterface ", "addressfamily inet")
@@ -53,15 +58,19 @@ def prepared(command: Sequence[str], connect_seconds: float = CONNECT_SECONDS) -
     asked = subprocess.run([command[0], "-G", *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     lines = asked.stdout.splitlines()
     settings = [f"ServerAliveInterval={KEEPALIVE_SECONDS}", f"ServerAliveCountMax={KEEPALIVE_COUNT}"]
-    if not any(line.startswith(_ELSEWHERE) and not line.endswith(" none") for line in lines):
+    dials = not any(line.startswith(_ELSEWHERE) and not line.endswith(" none") for line in lines)
+    if dials:
         # ssh hands this to a shell, and %h and %p are its own words for host and port.
         words = [_quoted(sys.executable), "-I", "-S", _quoted(str(Path(__file__).with_name("dial.py")))]
         settings += [f"ProxyCommand={' '.join(words)} %h %p {connect_seconds:g}", "ProxyUseFdpass=yes"]
+        # How long a handshake may take is for the link to say, which sees whether it goes on (`Connection`).
+        settings.append("ConnectTimeout=none")
     files = [line.split(" ", 1)[1] for line in lines if line.startswith(("identityfile ", "certificatefile "))]
     return Ssh(
         # The first value counts in ssh: ours stand before what the caller says.
         (command[0], *(word for setting in settings for word in ("-o", setting)), *command[1:]),
         tuple(Path(file).expanduser() for file in files),
+        dials,
     )
 
 
@@ -89,10 +98,15 @@ def _die_with_parent() -> None:
 
 
 class Child:
-    """The process. `descriptors` are its standard output and input; what it says on standard error goes to `say`."""
+    """The process. `descriptors` are its standard output and input; what it says on standard error goes to `say`.
 
-    def __init__(self, loop: Loop, command: Sequence[str], say: Callable[[str], None]) -> None:
-        self._loop, self._say = loop, say
+    `connected` is called when the TCP connection is there, of an ssh that dials.
+    """
+
+    def __init__(
+        self, loop: Loop, command: Sequence[str], say: Callable[[str], None], connected: Callable[[], None] = lambda: None
+    ) -> None:
+        self._loop, self._say, self._connected = loop, say, connected
         self.connection: socket.socket | None = None
         """The TCP connection, once ssh has it."""
         incoming, theirs_out = os.pipe()
@@ -137,6 +151,7 @@ class Child:
         for (descriptor,) in struct.iter_unpack("i", rights[: len(rights) - len(rights) % 4]):
             if self.connection is None:
                 self.connection = socket.socket(fileno=descriptor)
+                self._loop.soon(self._connected)
             else:
                 os.close(descriptor)
 
@@ -147,6 +162,22 @@ class Child:
         if self._line:
             self._say(self._line.decode(errors="replace"))
             self._line = b""
+
+    def dial(self, *, patient: bool) -> None:
+        """Have it connect: once, or `patient`ly until it can or is ended. For an ssh that dials."""
+        with contextlib.suppress(OSError):
+            # One that has ended already says so by its end.
+            self._talk.send(PATIENT if patient else ONCE)
+
+    def silence(self, *, data: bool) -> float:
+        """Seconds since the kernel heard anything on the TCP connection, or any `data`; 0 when that is not to be known.
+
+        What the other side's kernel acknowledges is heard at once, whatever its programs do; it is asked every second.
+        """
+        if self.connection is None:
+            return 0.0
+        info = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK + 4)
+        return float(struct.unpack_from("I", info, _LAST_DATA if data else _LAST_ACK)[0]) / 1000
 
     def end(self) -> int:
         """Kill it, wait for it, and hear what it said; its exit code. The TCP connection stays open until `abort`."""
@@ -162,6 +193,9 @@ class Child:
                 self._deaf()
                 break
             self._hear(select.EPOLLIN)
+        if self.connection is not None:
+            # Else the kernel ends it when nobody answers for long, and its reset is lost where `abort`'s would come through.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
         return code
 
     def abort(self) -> None:
