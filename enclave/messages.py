@@ -144,6 +144,7 @@ class Order(Message, frozen=True, kw_only=True):
     """A folder of Jupyter kernel specifications."""
     gpus: Annotated[int, Meta(ge=0, le=64)] = 0
     """How many GPUs the person asked for; fewer are never put up with in silence."""
+    pause_s: Annotated[int, Meta(ge=0, le=86_400)] = 0  # the destination's: the node's own limits have to leave time for it
     lowered: tuple[Check, ...] = ()
     """Checks whose findings this site lets pass with a banner; every other finding refuses the session."""
     listen: Text = "0.0.0.0"  # noqa: S104  (the doorway answers only to a client certificate of proxy or hub)
@@ -191,8 +192,7 @@ class Destination(Message, frozen=True, kw_only=True):
     account: Text
     host_keys: Text
     """known_hosts lines for the alias `name`, one a line; the port picks the host, so the alias pins it."""
-    path: Text
-    """Absolute path at the destination that is mounted."""
+    path: Text  # absolute, at the destination: what is mounted
     folder: Text
     """The person's own folder, relative to `path`."""
     read_only: bool = False

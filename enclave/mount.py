@@ -26,7 +26,9 @@ ALIAS = "destination"
 CONNECT_SECONDS = 10
 ALIVE_SECONDS, ALIVE_COUNT = 30, 20
 PATIENCE_SECONDS = ALIVE_SECONDS * (ALIVE_COUNT + 1)
-"""Silence before ssh gives up: longer than any cut that the link is built for."""
+"""Silence before ssh gives up where nothing but ssh waits."""
+NOTICE_SECONDS = 15
+"""At most from a cut to the link's noticing it, when its own time begins, and from that time's end to everybody's error."""
 _MOUNT_SECONDS = 25.0
 _LAST_WORDS_SECONDS = 2.0
 MEMORY = 2**30
@@ -94,6 +96,11 @@ def ssh_config(destination: Destination, keys: Path) -> str:
         "TCPKeepAlive": "no",
     }
     return f"Host {ALIAS}\n" + "".join(f"  {key} {value}\n" for key, value in settings.items())
+
+
+def patience(pause_s: int) -> int:
+    """Seconds that a program may have to wait in a cut and be right: the link's time where there is one, else ssh's."""
+    return pause_s + NOTICE_SECONDS if pause_s else PATIENCE_SECONDS
 
 
 def command(destination: Destination, places: Places, uid: int, gid: int) -> list[str]:

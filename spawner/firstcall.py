@@ -287,7 +287,7 @@ class FirstCall:
             path=site.path,
             folder=saved.cloud.folder,
             read_only=read_only,
-            pause_s=site.pause_minutes * 60,
+            pause_s=site.pause_s,
         )
 
 

@@ -199,6 +199,7 @@ async def submit(desk: Desk, session: Session) -> None:
         desk.follow(session)
         return
     group = _group(desk.site, session)
+    destination = desk.site.find_destination(session.saved.request.destination)
     proof = desk.site.scheduler.proved_by
     order = Order(
         session=session.id,
@@ -211,6 +212,7 @@ async def submit(desk: Desk, session: Session) -> None:
         presets=desk.site.node.presets,
         kernels=desk.site.node.kernels,
         gpus=session.saved.request.gpus,
+        pause_s=destination.pause_s if destination else 0,
         lowered=desk.site.preflight.lowered(),
     )
     batch = desk.site.scheduler

@@ -245,6 +245,11 @@ class DestinationSite(_Section, frozen=True, kw_only=True):
     """Nobody there checks that a session is alive, suspends it or ends it: a certificate alone opens the way, until it expires.
     A weaker site, which has to say so."""
 
+    @property
+    def pause_s(self) -> int:
+        """`pause_minutes` in seconds."""
+        return self.pause_minutes * 60
+
 
 class DatabaseSite(_Section, frozen=True, kw_only=True):
     """The hub's own database: the record of sessions, and what is counted against people."""

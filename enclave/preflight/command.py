@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     """Checks this node and prints what was found; 0 where a session may run here, 1 where not."""
     options = _parser().parse_args(arguments)
     if options.in_namespaces:
-        _write(msgspec.json.encode(_check(options.gpus, options.mechanism, options.lowered)).decode() + "\n")
+        _write(msgspec.json.encode(_check(options)).decode() + "\n")
         return 0
     verdict = _as_a_session(arguments, options.mechanism, options.lowered)
     _write(_json(verdict) if options.json else table(verdict))
@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--mechanism", type=Mechanism, choices=Mechanism, default=Mechanism.NAMESPACES, help="as the node's resource group has it"
+    )
+    parser.add_argument(
+        "--pause-minutes", metavar="MINUTES", type=int, default=0, help="as the destination's section of the site file has it"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(_INSIDE, action="store_true", help=argparse.SUPPRESS)
@@ -86,21 +89,23 @@ def _run(argv: Sequence[str], environment: dict[str, str]) -> tuple[int, str, st
     return done.returncode, done.stdout, done.stderr.strip()
 
 
-def _check(gpus: int, mechanism: Mechanism, lowered: Sequence[Check]) -> Verdict:
+def _check(options: argparse.Namespace) -> Verdict:
     # Needs the namespaces that it is called in.
     from enclave.run import start_server
 
     places = {sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])}
     software = tuple(sorted(each for each in places if not Path(each).is_relative_to("/usr")))
     session = "preflight0000000"
-    order = Order(session=session, callback_url="", callback_ca="", proof=ProofKind.MUNGE, software=software, gpus=gpus)
-    order = msgspec.structs.replace(order, mechanism=mechanism)
+    order = Order(
+        session=session, callback_url="", callback_ca="", proof=ProofKind.MUNGE, software=software,
+        gpus=options.gpus, mechanism=options.mechanism, pause_s=options.pause_minutes * 60,
+    )  # fmt: skip
     try:
         early = start_server(order)
     except SessionFailure as failure:
-        return Verdict((unprepared(failure, lowered),), complete=False)
+        return Verdict((unprepared(failure, options.lowered),), complete=False)
     assert early.facts is not None  # noqa: S101  (for the type checker: a server was started)
-    return Verdict(judge(early.facts.result(), lowered), complete=True)
+    return Verdict(judge(early.facts.result(), options.lowered), complete=True)
 
 
 def table(verdict: Verdict) -> str:

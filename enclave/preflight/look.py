@@ -43,7 +43,7 @@ def look(
         inside = read_report(reading, PROBE_SECONDS)
         return Facts(
             gpus=order.gpus,
-            patience=mount.PATIENCE_SECONDS,
+            patience=mount.patience(order.pause_s),
             fuse=_opens("/dev/fuse"),
             sshfs=sshfs.result(),
             ssh=ssh.result(),

@@ -13,7 +13,7 @@ from enclave.children import Child
 from enclave.failure import SessionFailure
 from enclave.ground import is_cloud
 from enclave.messages import Reason
-from enclave.mount import MEMORY, classify, command, ssh_config
+from enclave.mount import MEMORY, classify, command, patience, ssh_config
 from tests.enclave.samples import DESTINATION, PLACES
 
 RESET = "read: Connection reset by peer\n"
@@ -112,6 +112,12 @@ def test_a_cut_is_a_pause_for_as_long_as_the_site_says_or_left_to_ssh():
         f"ssh_command={sys.executable} -S -P -m cloudlink --budget=600 -- /usr/bin/ssh"
     ]
     assert "ssh_command" not in command(DESTINATION, PLACES, 1, 1)[-1]
+
+
+def test_how_long_a_program_may_have_to_wait_in_a_cut():
+    assert patience(0) == 630, "ssh's own keepalives"
+    # The link's time begins when it has noticed, and ends with an error for whoever waits.
+    assert 600 + 6 < patience(600) < 630
 
 
 def test_a_python_whose_path_sshfs_would_take_apart_is_refused(monkeypatch):

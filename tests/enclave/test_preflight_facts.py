@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enclave.ground import Places
+from enclave.messages import Check
+from enclave.preflight import look as node
+from enclave.preflight.checks import judge
 from enclave.preflight.facts import Inside, Mount, mounts, swaps
 from enclave.preflight.look import read_report
 from enclave.preflight.probe import look
+from tests.enclave.samples import order
 
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="\\"), min_size=1, max_size=12)
 NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
@@ -83,3 +90,19 @@ def test_a_probe_that_never_ends_is_not_waited_for():
 
     assert read_report(reading, 0.05) is None
     os.close(writing)
+
+
+@pytest.mark.parametrize(("pause_s", "limit", "fits"), [(0, 700, True), (0, 600, False), (1200, 700, False), (1200, 1300, True)])
+def test_the_kernel_has_to_wait_for_as_long_as_the_session_does(tmp_path, monkeypatch, pause_s, limit, fits):
+    """630 s where ssh alone waits; where the link does, its own time and a little more."""
+    (tmp_path / "max_request_timeout").write_text(f"{limit}\n")
+    monkeypatch.setattr(node, "_SETTINGS", tmp_path)
+    places = Places(tmp_path)
+    for folder in places.folders:
+        folder.mkdir()
+    reading, writing = os.pipe()
+    os.close(writing)
+    ground, box = SimpleNamespace(places=places, user_namespace=True), SimpleNamespace(memory=0, binds=())
+    facts = node.look(order(pause_s=pause_s), ground, box, namespaces={}, reading=reading, complaint=lambda: "none was started")
+
+    assert (Check.TIMEOUTS not in {each.check for each in judge(facts, ())}) is fits

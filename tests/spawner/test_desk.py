@@ -77,6 +77,16 @@ async def test_the_order_names_the_mechanism_of_its_resource_group(desk, mechani
     assert decode(scheduler.script.splitlines()[-2], Order).mechanism is mechanism
 
 
+async def test_the_order_says_for_how_long_the_destination_is_waited_for(desk):
+    scheduler = Stubborn()
+    hub = desk(scheduler)
+    minutes = {"cloud": 20, "kashiwa": 30}
+    destinations = tuple(msgspec.structs.replace(each, pause_minutes=minutes[each.name]) for each in DEMO.destination)
+    hub.site = msgspec.structs.replace(hub.site, destination=destinations)
+    await launch.submit(hub, session(State.QUEUED, job=""))
+    assert decode(scheduler.script.splitlines()[-2], Order).pause_s == 1200
+
+
 async def test_the_end_is_waited_for(desk):
     scheduler = Stubborn(lingers=2)
     here, one = desk(scheduler), session()
