@@ -19,14 +19,14 @@ from functools import partial
 from pathlib import Path
 
 from bench import steady
-from bench.distance import FAR_MS
-from bench.outage import Worker
 from bench.report import Report, say
+from bench.workers import Worker
 from testbed.host import TestbedError
 from testbed.nearby import Mount, Nearby, certify, link_command, nearby
 
 _STEADY = Path(__file__).with_name("steady.py")
 _KINDS = ("reader", "writer", "replacer")
+_FAR_MS = 8.0
 _PATIENCE = 60.0
 _RULES = {
     "drop": "tcp dport {port} drop\ntcp sport {port} drop",
@@ -124,7 +124,7 @@ def load(count: int) -> Iterator[None]:
 def measure(options: argparse.Namespace) -> Report:
     """Each kind of cut so many times."""
     with nearby() as here:
-        here.line.order("delay", FAR_MS)
+        here.line.order("delay", _FAR_MS)
         chosen = {name: cut for name, cut in cuts(here, options.seconds).items() if not options.only or name in options.only}
         lags: dict[str, list[float]] = {name: [] for name in chosen}
         with here.mount(options.ssh_command) as mount, working(here, mount) as workers, load(options.load):

@@ -80,7 +80,7 @@ class Connection:
         self.dialled = not ssh.dials
         """Whether it connects, or has."""
         if not ssh.dials:
-            self._deadline = loop.later(GREETING_SECONDS, lambda: self.close("no greeting in time"))
+            self._deadline = loop.later(GREETING_SECONDS, lambda: self.close("the connection timed out in its handshake"))
         self._stream.send(wire.init_packet())
 
     def dial(self, *, patient: bool) -> None:
@@ -101,7 +101,7 @@ class Connection:
 
     def _watch_greeting(self) -> None:
         if self._child.silence(data=True) > GREETING_SECONDS or self.silence > _DEAD_SECONDS:
-            self.close("no greeting in time")
+            self.close("the connection timed out in its handshake")
         elif not self.greeted:
             self._deadline = self._loop.later(_LOOK_SECONDS, self._watch_greeting)
 

@@ -122,6 +122,8 @@ class Attempts:
 def failure(host: str, port: int, error: OSError) -> str:
     """What ssh itself says then, which people and programs know."""
     reason = "Connection timed out" if isinstance(error, TimeoutError) else error.strerror or str(error)
+    if isinstance(error, socket.gaierror):
+        return f"ssh: Could not resolve hostname {host}: {reason}\n"
     return f"ssh: connect to host {host} port {port}: {reason}\n"
 
 

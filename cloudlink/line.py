@@ -163,10 +163,16 @@ class Line:
         if ending.hostile:
             self._say(f"cloudlink: the destination sent what is no SFTP ({ending.why}); the session ends")
             self._over(1)
-            return
-        if not self._was_up:
+        elif not self._was_up:
+            if ending.why:
+                # Where it was not ssh that gave up, nobody has said why yet.
+                self._say(f"cloudlink: {ending.why}")
             self._over(ending.code if ending.code > 0 else 255)
-            return
+        else:
+            self._again(connection, ending)
+
+    def _again(self, connection: Connection, ending: Ending) -> None:
+        """Make the next one, at once or after a pause."""
         now = time.monotonic()
         if ending.greeted:
             if now - self._up_since > _SETTLED_SECONDS:

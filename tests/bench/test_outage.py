@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 
 from bench import steady
-from bench.outage import Done, Worker
 from bench.steady import Reader, Replacer, Writer
+from bench.workers import Done, Worker
 
 
 class Ended:

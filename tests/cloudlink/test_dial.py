@@ -127,6 +127,18 @@ def test_the_kernel_asks_every_second_whether_the_other_side_is_there(dialler):
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "ssh: connect to host gw port 2201: Connection refused"),
+        (TimeoutError("timed out"), "ssh: connect to host gw port 2201: Connection timed out"),
+        (socket.gaierror(-2, "Name or service not known"), "ssh: Could not resolve hostname gw: Name or service not known"),
+    ],
+)
+def test_a_failure_is_told_in_ssh_s_own_words(error, said):
+    assert dial.failure("gw", 2201, error) == f"{said}\n"
+
+
 @pytest.mark.parametrize("word", [b"", dial.PATIENT])
 def test_whoever_has_gone_is_waited_for_by_nobody(dialler, port, word):
     left = dialler(port)

@@ -50,7 +50,7 @@ def test_a_handshake_that_goes_on_may_take_its_time_and_one_that_does_not_is_end
     assert ended == []
 
     until(loop, lambda: bool(ended))
-    assert ended == ["no greeting in time"]
+    assert ended == ["the connection timed out in its handshake"]
 
 
 def test_an_ssh_that_waits_to_be_told_has_no_time_limit(ended, monkeypatch):

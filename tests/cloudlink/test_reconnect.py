@@ -79,10 +79,11 @@ class Made:
 class Stage:
     """A line, and every connection that it has made."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, up: bool = True) -> None:
         self.clock = Clock()
         self.made: list[Made] = []
         self.said: list[str] = []
+        self.over: list[int] = []
 
         def make(_loop, _ssh, say, **calls) -> Made:
             self.made.append(Made(self.clock.now, say, **calls))
@@ -93,11 +94,12 @@ class Stage:
         self.ups: list[Made] = []
         self.line = Line(
             self.clock, Ssh(("ssh",), (), dials=True), 1800, self.said.append,
-            up=self.ups.append, down=lambda: None, given_up=lambda: None, over=lambda _: None, drained=lambda: None,
+            up=self.ups.append, down=lambda: None, given_up=lambda: None, over=self.over.append, drained=lambda: None,
         )  # fmt: skip
         self.line.start()
-        self.last.reach()
-        self.last.greet()
+        if up:
+            self.last.reach()
+            self.last.greet()
 
     @property
     def last(self) -> Made:
@@ -120,6 +122,15 @@ def test_the_first_connection_is_tried_once_and_later_ones_until_there_is_one(st
     stage.clock.pass_by(0)
 
     assert stage.made[1].patient is True
+
+
+def test_why_the_first_connection_was_given_up_is_said(monkeypatch):
+    stage = Stage(monkeypatch, up=False)
+    stage.last.reach()
+    stage.last.close("the connection timed out in its handshake")
+
+    assert stage.said == ["cloudlink: the connection timed out in its handshake"]
+    assert stage.over == [255]
 
 
 def test_cuts_that_follow_each_other_are_each_answered_at_once(stage):
