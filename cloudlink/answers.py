@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cloudlink import repeat, wire
+from cloudlink import repeat, responses, wire
 from cloudlink.connection import Question, failed_with, status_of
 from cloudlink.repeat import Verdict
-from cloudlink.wire import POSIX_RENAME, STATVFS, Kind, Open, Request, Status, WireError
+from cloudlink.requests import Request
+from cloudlink.wire import POSIX_RENAME, STATVFS, Kind, Open, Status, WireError
 
 if TYPE_CHECKING:
     from cloudlink.files import OpenFile
@@ -108,25 +109,25 @@ def done(session: Session, call: Call) -> None:
 
 
 def _read(session: Session, call: Call, frame: bytearray) -> None:
-    if len(wire.parse_data(frame)) > call.request.length:
+    if len(responses.parse_data(frame)) > call.request.length:
         raise WireError("more data than were asked for")
     forward(session, call, frame)
 
 
 def _named(session: Session, call: Call, frame: bytearray) -> None:
-    wire.parse_names(frame)
+    responses.parse_names(frame)
     forward(session, call, frame)
 
 
 def _opened(session: Session, call: Call, frame: bytearray) -> None:
-    request, connection, remote = call.request, session.connection, wire.parse_handle(frame)
+    request, connection, remote = call.request, session.connection, responses.parse_handle(frame)
     if connection is None:
         raise WireError("an answer from nowhere")
     folder = request.kind is Kind.OPENDIR
     file = session.files.add(request.path, Open(request.flags & 0x3F), remote, folder=folder)
     # A number that sshfs has not been told of yet is not its fault: it is told below, whatever happens to the connection meanwhile.
     if folder:
-        session.reply(call, wire.handle_packet(request.id, file.number))
+        session.reply(call, responses.handle_packet(request.id, file.number))
         return
     appending = bool(file.flags & Open.APPEND)
     if request.flags & Open.TRUNC:
@@ -135,19 +136,19 @@ def _opened(session: Session, call: Call, frame: bytearray) -> None:
 
     def learn(kind: int | None, frame: bytearray) -> None:
         if kind is not None and failed_with(kind, frame, Kind.ATTRS) is None:
-            file.learn(wire.parse_attrs(frame))
+            file.learn(responses.parse_attrs(frame))
         if appending:
-            session.reply(call, wire.handle_packet(request.id, file.number))
+            session.reply(call, responses.handle_packet(request.id, file.number))
 
     number = connection.number(Question(learn))
     connection.send(wire.packet(Kind.FSTAT, number, wire.string(remote)))
     if not appending:
-        session.reply(call, wire.handle_packet(request.id, file.number))
+        session.reply(call, responses.handle_packet(request.id, file.number))
 
 
 def _listed(session: Session, call: Call, frame: bytearray) -> None:
     file = call.file
-    entries = wire.parse_names(frame)
+    entries = responses.parse_names(frame)
     if file is None:
         raise WireError("a listing of nothing")
     session.small.listed(file.path, entries, begin=not file.seen)
@@ -158,7 +159,7 @@ def _listed(session: Session, call: Call, frame: bytearray) -> None:
     left = [entry for entry, new in zip(entries, fresh, strict=True) if new]
     if left:
         asker = _asker(call)
-        session.reply(asker, wire.names_packet(asker.request.id, left))
+        session.reply(asker, responses.names_packet(asker.request.id, left))
     elif file.closing:
         # Nobody waits for it any more, and after CLOSE the server's handle may be another's.
         asker = _asker(call)
@@ -169,7 +170,7 @@ def _listed(session: Session, call: Call, frame: bytearray) -> None:
 
 
 def _learn(session: Session, call: Call, frame: bytearray) -> None:
-    attrs, file = wire.parse_attrs(frame), call.file
+    attrs, file = responses.parse_attrs(frame), call.file
     if attrs.is_file:
         for each in {file, *session.files.at(file.path)} if file is not None else session.files.at(call.request.path):
             each.learn(attrs)
@@ -240,6 +241,6 @@ def _found(request: Request, answer: int, frame: bytearray) -> bytes | None:
     if request.kind is Kind.SYMLINK:
         if failed_with(answer, frame, Kind.NAME) is not None:
             return None
-        names = wire.parse_names(frame)
+        names = responses.parse_names(frame)
         return names[0].name if names else None
     return None if failed_with(answer, frame, Kind.ATTRS) is not None else b"there"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cloudlink import wire
+from cloudlink import requests, responses, wire
 from cloudlink.loop import Loop, Timer
 from cloudlink.ssh import Child, Ssh
 from cloudlink.stream import Stream
@@ -81,7 +81,7 @@ class Connection:
         """Whether it connects, or has."""
         if not ssh.dials:
             self._deadline = loop.later(GREETING_SECONDS, lambda: self.close("the connection timed out in its handshake"))
-        self._stream.send(wire.init_packet())
+        self._stream.send(requests.init_packet())
 
     def dial(self, *, patient: bool) -> None:
         """Connect, unless that is done: once, or until there is a connection. Until then ssh has started and waits."""
@@ -163,7 +163,7 @@ class Connection:
         return ask
 
     def _greet(self, frame: bytearray) -> None:
-        self.extensions = wire.parse_version(frame)
+        self.extensions = responses.parse_version(frame)
         self.greeted = True
         self._stop_waiting()
         if LIMITS in self.extensions:
@@ -215,7 +215,7 @@ def status_of(kind: int, frame: bytearray) -> int:
     """The code of an answer that should be a STATUS. Raises WireError."""
     if kind != Kind.STATUS:
         raise WireError(f"an answer of kind {kind} where a status belongs")
-    return wire.parse_status(frame)
+    return responses.parse_status(frame)
 
 
 def failed_with(kind: int, frame: bytearray, wanted: Kind) -> int | None:

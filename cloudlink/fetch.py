@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from cloudlink import wire
+from cloudlink import responses, wire
 from cloudlink.connection import Connection, Question, failed_with
 from cloudlink.wire import Attrs, Kind, Open
 
@@ -53,7 +53,7 @@ class Fetch:
         if failed_with(kind, frame, Kind.HANDLE) is not None:
             self._done(self._item)
             return
-        handle = wire.string(wire.parse_handle(frame))
+        handle = wire.string(responses.parse_handle(frame))
         self._item.asked = time.monotonic()
         self._send(self._seen, Kind.FSTAT, handle)
         self._send(self._filled, Kind.READ, handle, bytes(8), LARGEST.to_bytes(4))
@@ -61,14 +61,14 @@ class Fetch:
 
     def _seen(self, kind: int | None, frame: bytearray) -> None:
         if kind is not None and failed_with(kind, frame, Kind.ATTRS) is None:
-            self._item.attrs, self._item.raw = wire.parse_attrs(frame), bytes(frame[wire.HEAD_BYTES :])
+            self._item.attrs, self._item.raw = responses.parse_attrs(frame), bytes(frame[wire.HEAD_BYTES :])
 
     def _filled(self, kind: int | None, frame: bytearray) -> None:
         if kind is None:
             return
         item = self._item
         if failed_with(kind, frame, Kind.DATA) is None:
-            data = wire.parse_data(frame)
+            data = responses.parse_data(frame)
             # Anything else was changed between the two answers, or is larger than it was when its folder was listed.
             if item.attrs.is_file and item.attrs.size == len(data):
                 item.data = data

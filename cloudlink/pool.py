@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cloudlink import wire
+from cloudlink import requests, responses, wire
 from cloudlink.connection import Connection, Ending, Question, failed_with
 from cloudlink.wire import Kind, Open
 
@@ -110,7 +110,7 @@ class Pool:
         def opened(kind: int | None, frame: bytearray) -> None:
             if kind is None or failed_with(kind, frame, Kind.HANDLE) is not None:
                 return
-            handle = wire.parse_handle(frame)
+            handle = responses.parse_handle(frame)
             if file.number not in side.handles:
                 self._close(side, handle)
                 return
@@ -118,7 +118,7 @@ class Pool:
             def seen(kind: int | None, frame: bytearray) -> None:
                 if kind is None or failed_with(kind, frame, Kind.ATTRS) is not None:
                     return
-                attrs, known = wire.parse_attrs(frame), file.known
+                attrs, known = responses.parse_attrs(frame), file.known
                 same = known is not None and (attrs.size, attrs.mtime) == (known.size, known.mtime)
                 if file.number not in side.handles or not same or file.orphan:
                     # Another file by now, or one that is being written: the first connection has the right one.
@@ -128,7 +128,7 @@ class Pool:
 
             connection.send(wire.packet(Kind.FSTAT, connection.number(Question(seen)), wire.string(handle)))
 
-        connection.send(wire.open_packet(connection.number(Question(opened)), file.path, Open.READ))
+        connection.send(requests.open_packet(connection.number(Question(opened)), file.path, Open.READ))
 
     def _close(self, side: Side, handle: bytes) -> None:
         connection = side.connection

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cloudlink import wire
+from cloudlink import requests, responses, wire
 from cloudlink.connection import failed_with
 from cloudlink.meter import Meter
 from cloudlink.planner import Planner
@@ -47,7 +47,7 @@ class Block:
         reads = self.reader.reads
         self._arrived()
         failed = failed_with(kind, frame, Kind.DATA)
-        data = None if failed is not None else wire.parse_data(frame)
+        data = None if failed is not None else responses.parse_data(frame)
         if data is not None and len(data) > BLOCK:
             raise wire.WireError("more data than were asked for")
         reads.meter.answered(len(frame), time.monotonic() - self.asked)
@@ -179,7 +179,7 @@ class Reader:
             return
         size = call.request.length - left
         if size:
-            self.reads.session.reply(call, wire.data_head(call.request.id, size), *parts)
+            self.reads.session.reply(call, responses.data_head(call.request.id, size), *parts)
         else:
             self.reads.session.reply_status(call, Status.EOF)
 
@@ -246,7 +246,7 @@ class Reads:
         connection.load += BLOCK
         block.connection = connection
         number = connection.number(block)
-        connection.send(wire.read_packet(number, remote, block.number * BLOCK, BLOCK))
+        connection.send(requests.read_packet(number, remote, block.number * BLOCK, BLOCK))
         self._sweep()
         self.pool.consider(self.meter.round_trip * self.meter.rate)
 

@@ -10,7 +10,8 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloudlink.wire import HARDLINK, POSIX_RENAME, Kind, Open, Request, Status
+from cloudlink.requests import Request
+from cloudlink.wire import HARDLINK, POSIX_RENAME, Kind, Open, Status
 
 
 class Verdict(enum.Enum):

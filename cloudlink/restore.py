@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from cloudlink import answers, repeat, wire
+from cloudlink import answers, repeat, requests, responses, wire
 from cloudlink.connection import Connection, Question, failed_with
 from cloudlink.wire import POSIX_RENAME, Attrs, Kind, Open, Status
 
@@ -81,7 +81,7 @@ class Restore:
                 answers.break_file(self._session, file, f"it can't be opened again (SFTP status {error})")
                 self._one_less()
                 return
-            file.remote, file.resumed, file.lazy = wire.parse_handle(frame), True, False
+            file.remote, file.resumed, file.lazy = responses.parse_handle(frame), True, False
             if file.folder:
                 self._one_less()
             else:
@@ -92,7 +92,7 @@ class Restore:
             self._connection.send(wire.packet(Kind.OPENDIR, number, wire.string(path)))
         else:
             flags = file.flags & ~(Open.CREAT | Open.TRUNC | Open.EXCL)
-            self._connection.send(wire.open_packet(number, path, flags))
+            self._connection.send(requests.open_packet(number, path, flags))
 
     def _check(self, file: OpenFile) -> None:
         def seen(kind: int | None, frame: bytearray) -> None:
@@ -101,7 +101,7 @@ class Restore:
             if failed_with(kind, frame, Kind.ATTRS) is not None:
                 answers.break_file(self._session, file, "the server does not say what it is now")
             else:
-                self._compare(file, wire.parse_attrs(frame))
+                self._compare(file, responses.parse_attrs(frame))
             self._one_less()
 
         number = self._connection.number(Question(seen))

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from cloudlink import answers, wire
+from cloudlink import answers, requests, responses, wire
 from cloudlink.files import Files, OpenFile
 from cloudlink.line import Line
 from cloudlink.reads import BLOCK, Reads
+from cloudlink.requests import Request
 from cloudlink.restore import Restore
 from cloudlink.small import Small
 from cloudlink.state import Snapshot
 from cloudlink.stream import Stream
-from cloudlink.wire import EXTENSIONS, HARDLINK, Buffer, Kind, Open, Request, Status, WireError
+from cloudlink.wire import EXTENSIONS, HARDLINK, Buffer, Kind, Open, Status, WireError
 
 if TYPE_CHECKING:
     from cloudlink.connection import Connection
@@ -109,18 +110,18 @@ class Session:
 
     def _take(self, frame: bytearray) -> None:
         if not self._init_seen:
-            if wire.parse_init(frame) < wire.VERSION:
+            if requests.parse_init(frame) < wire.VERSION:
                 raise WireError("the client speaks an older SFTP than version 3")
             self._init_seen = True
             self._greet()
             return
-        request = wire.parse_request(frame)
+        request = requests.parse_request(frame)
         file = None
         if request.handle_at:
             file = self.files.get(request.handle)
             if file is None or file.closing:
                 # What a server says of a handle that is none.
-                self._client.send(wire.status_packet(request.id, Status.FAILURE, "not open"))
+                self._client.send(responses.status_packet(request.id, Status.FAILURE, "not open"))
                 return
             file.closing = request.kind is Kind.CLOSE
         self._open_calls += 1
@@ -177,7 +178,7 @@ class Session:
 
     def reply_status(self, call: Call, status: Status, text: str = "") -> None:
         """Answer sshfs with a status of our own."""
-        self.reply(call, wire.status_packet(call.request.id, status, text))
+        self.reply(call, responses.status_packet(call.request.id, status, text))
 
     def _throttle(self) -> None:
         queued = self.connection.queued if self.connection is not None else 0
@@ -210,7 +211,7 @@ class Session:
         if self._init_seen and self.connection is not None and not self._greeted:
             self._greeted = True
             has = self.connection.extensions
-            self._client.send(wire.version_packet([name for name, data in EXTENSIONS.items() if has.get(name) == data]))
+            self._client.send(responses.version_packet([name for name, data in EXTENSIONS.items() if has.get(name) == data]))
 
     def _restored(self, connection: Connection) -> None:
         """Every file is open again: go on with what was held, in the order in which sshfs asked."""
@@ -311,7 +312,7 @@ class Session:
             if call.request.kind is Kind.CLOSE:
                 # From here on the server may give the same handle to another file.
                 call.file.remote = b""
-        connection.send(*wire.encode(call.request, connection.number(call), remote))
+        connection.send(*requests.encode(call.request, connection.number(call), remote))
 
     def _give_up(self) -> None:
         self._given_up = True

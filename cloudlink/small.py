@@ -11,11 +11,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cloudlink import wire
+from cloudlink import responses, wire
 from cloudlink.connection import Question, failed_with
 from cloudlink.fetch import FRESH, LARGEST, Fetch, Item
 from cloudlink.order import Order
-from cloudlink.wire import Attrs, Entry, Kind, Open, Status
+from cloudlink.responses import Entry
+from cloudlink.wire import Attrs, Kind, Open, Status
 
 if TYPE_CHECKING:
     from cloudlink.files import OpenFile
@@ -109,7 +110,7 @@ class Small:
         if item is not None and found:
             file = self._session.files.add(path, Open.READ, b"")
             file.lazy, file.known, file.low, file.content = True, item.attrs, item.attrs.size or 0, item
-            self._session.reply(call, wire.handle_packet(call.request.id, file.number))
+            self._session.reply(call, responses.handle_packet(call.request.id, file.number))
             # sshfs looks at the name once more, beside opening it: that finds the item here for as long as it is fresh.
             item.used = True
         self._follow(path)
@@ -125,7 +126,7 @@ class Small:
             return False
         piece = item.data[call.request.offset : call.request.offset + call.request.length]
         if piece:
-            self._session.reply(call, wire.data_head(call.request.id, len(piece)), piece)
+            self._session.reply(call, responses.data_head(call.request.id, len(piece)), piece)
         else:
             self._session.reply_status(call, Status.EOF)
         return True
@@ -205,7 +206,7 @@ class Small:
         def seen(kind: int | None, frame: bytearray) -> None:
             if kind is None or self._items.get(item.path) is not item:
                 return
-            now = wire.parse_attrs(frame) if failed_with(kind, frame, Kind.ATTRS) is None else Attrs()
+            now = responses.parse_attrs(frame) if failed_with(kind, frame, Kind.ATTRS) is None else Attrs()
             if now == item.attrs:
                 item.asked = asked
             else:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cloudlink import wire
+from cloudlink import requests, responses, wire
 from cloudlink.wire import Kind, Open, packet, string
 from tests.house.test_layout import ROOT
 
@@ -51,8 +51,8 @@ class Peer:
 
     def greet(self) -> dict[bytes, bytes]:
         """INIT; the extensions of the answer."""
-        self.socket.sendall(wire.init_packet())
-        return wire.parse_version(self.frame())
+        self.socket.sendall(requests.init_packet())
+        return responses.parse_version(self.frame())
 
     def send(self, kind: Kind, *body: bytes) -> int:
         """A request; its number."""
@@ -77,18 +77,18 @@ class Peer:
         """A request that a STATUS answers; its code."""
         answer, frame = self.ask(kind, *body)
         assert answer == Kind.STATUS
-        return wire.parse_status(frame)
+        return responses.parse_status(frame)
 
     def open(self, path: Path, flags: int = Open.READ) -> bytes:
         """An open file's handle."""
         answer, frame = self.ask(Kind.OPEN, text(path), flags.to_bytes(4), bytes(4))
-        assert answer == Kind.HANDLE, wire.parse_status(frame)
-        return wire.parse_handle(frame)
+        assert answer == Kind.HANDLE, responses.parse_status(frame)
+        return responses.parse_handle(frame)
 
     def read(self, handle: bytes, offset: int, length: int) -> bytes | int:
         """Data, or the status that came instead."""
         answer, frame = self.ask(Kind.READ, string(handle), offset.to_bytes(8), length.to_bytes(4))
-        return bytes(wire.parse_data(frame)) if answer == Kind.DATA else wire.parse_status(frame)
+        return bytes(responses.parse_data(frame)) if answer == Kind.DATA else responses.parse_status(frame)
 
     def write(self, handle: bytes, offset: int, data: bytes) -> int:
         """The status of a write."""

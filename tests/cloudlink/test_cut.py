@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from cloudlink import wire
+from cloudlink import responses
 from cloudlink.wire import HARDLINK, POSIX_RENAME, Kind, Open, Status, string
 from tests.cloudlink.peer import text
 from tests.cloudlink.test_session import CREATE, names
@@ -35,7 +35,7 @@ def test_what_is_written_arrives_once_and_in_order(link, orders, cloud, when):
     orders.lose(Kind.WRITE, when)
     numbers = [link.send(Kind.WRITE, string(handle), (5).to_bytes(8), string(b"%d...." % turn)) for turn in range(3)]
 
-    assert [wire.parse_status(link.answer(number)[1]) for number in numbers] == [Status.OK] * 3
+    assert [responses.parse_status(link.answer(number)[1]) for number in numbers] == [Status.OK] * 3
     assert link.status(Kind.CLOSE, string(handle)) == Status.OK
     assert (cloud / "f").read_bytes() == b"first2...."
 
@@ -48,7 +48,7 @@ def test_what_is_appended_arrives_once(link, orders, cloud, when):
     orders.lose(Kind.WRITE, when)
     numbers = [link.send(Kind.WRITE, string(handle), (10).to_bytes(8), string(word)) for word in (b"two ", b"three ")]
 
-    assert [wire.parse_status(link.answer(number)[1]) for number in numbers] == [Status.OK] * 2
+    assert [responses.parse_status(link.answer(number)[1]) for number in numbers] == [Status.OK] * 2
     assert (cloud / "log").read_text() == "begin one two three "
 
 
@@ -63,7 +63,7 @@ def test_an_appending_that_nobody_can_sort_out_is_an_error(link, orders, cloud):
         stream.write("x")
     orders.accept()
 
-    assert wire.parse_status(link.answer(number)[1]) == EIO
+    assert responses.parse_status(link.answer(number)[1]) == EIO
     assert "appended" in link.said.read_text()
 
 
@@ -113,7 +113,7 @@ def make_folder(link, cloud) -> int:
 
 def make_lock(link, cloud) -> int:
     kind, frame = link.ask(Kind.OPEN, text(cloud / "d"), int(CREATE | Open.EXCL).to_bytes(4), bytes(4))
-    return Status.OK if kind == Kind.HANDLE else wire.parse_status(frame)
+    return Status.OK if kind == Kind.HANDLE else responses.parse_status(frame)
 
 
 def make_hardlink(link, cloud) -> int:
@@ -233,9 +233,9 @@ def test_a_listing_has_every_name_once(link, orders, cloud, when):
     for index in range(500):
         (cloud / f"{index}").touch()
     _, frame = link.ask(Kind.OPENDIR, text(cloud))
-    handle = wire.parse_handle(frame)
+    handle = responses.parse_handle(frame)
     _, frame = link.ask(Kind.READDIR, string(handle))
-    first = {entry.name for entry in wire.parse_names(frame)}
+    first = {entry.name for entry in responses.parse_names(frame)}
     orders.lose(Kind.READDIR, when)
     rest = names(link, handle)
 

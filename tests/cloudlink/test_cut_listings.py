@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudlink import wire
+from cloudlink import responses
 from cloudlink.wire import Kind, Status, string
 from tests.cloudlink.peer import text
 
@@ -25,9 +25,9 @@ def listed(link, numbers) -> list[bytes]:
     for number in numbers:
         kind, frame = link.answer(number)
         if kind == Kind.STATUS:
-            assert wire.parse_status(frame) == Status.EOF
+            assert responses.parse_status(frame) == Status.EOF
             break
-        found += [entry.name for entry in wire.parse_names(frame)]
+        found += [entry.name for entry in responses.parse_names(frame)]
     return found
 
 
@@ -37,7 +37,7 @@ WANTED = sorted([b".", b"..", *(b"%d" % index for index in range(COUNT))])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("had", [0, 1, 2])
 def test_nothing_is_dropped_behind_an_end(link, orders, folder, when, had):
-    handle = string(wire.parse_handle(link.ask(Kind.OPENDIR, text(folder))[1]))
+    handle = string(responses.parse_handle(link.ask(Kind.OPENDIR, text(folder))[1]))
     first = listed(link, [link.send(Kind.READDIR, handle) for _ in range(had)])
     orders.lose(Kind.READDIR, when)
 
@@ -48,14 +48,14 @@ def test_nothing_is_dropped_behind_an_end(link, orders, folder, when, had):
 
 
 def test_a_listing_that_nobody_waits_for_takes_nothing_from_the_next(link, orders, folder):
-    handle = string(wire.parse_handle(link.ask(Kind.OPENDIR, text(folder))[1]))
+    handle = string(responses.parse_handle(link.ask(Kind.OPENDIR, text(folder))[1]))
     assert sorted(listed(link, [link.send(Kind.READDIR, handle) for _ in range(4)])) == WANTED
     orders.lose(Kind.READDIR, "before")
     for _ in range(2):
         link.send(Kind.READDIR, handle)
     link.send(Kind.CLOSE, handle)
 
-    again = string(wire.parse_handle(link.ask(Kind.OPENDIR, text(folder))[1]))
+    again = string(responses.parse_handle(link.ask(Kind.OPENDIR, text(folder))[1]))
 
     assert orders.connections == 2
     assert sorted(listed(link, [link.send(Kind.READDIR, again) for _ in range(4)])) == WANTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudlink import wire
+from cloudlink import responses
 from cloudlink.wire import POSIX_RENAME, Kind, Open, Status, string
 from tests.cloudlink.peer import text
 from tests.cloudlink.test_session import CREATE
@@ -28,7 +28,7 @@ def test_a_file(link, orders, cloud, when, extension):
 
     number = rename(link, extension, cloud / "f", cloud / ".hidden")
 
-    assert wire.parse_status(link.answer(number)[1]) == Status.OK
+    assert responses.parse_status(link.answer(number)[1]) == Status.OK
     assert orders.connections == 2
     assert link.write(handle, 0, b"C") == Status.OK
     assert link.read(handle, 0, 7) == (cloud / ".hidden").read_bytes() == b"Content"
@@ -43,7 +43,7 @@ def test_a_folder_with_an_open_file(link, orders, cloud, when):
 
     number = rename(link, b"", cloud / "d", cloud / "e")
 
-    assert wire.parse_status(link.answer(number)[1]) == Status.OK
+    assert responses.parse_status(link.answer(number)[1]) == Status.OK
     assert link.read(handle, 0, 7) == b"content"
 
 

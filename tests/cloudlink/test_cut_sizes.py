@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudlink import wire
+from cloudlink import responses
 from cloudlink.wire import Kind, Open, Status, string
 from tests.cloudlink.peer import text
 from tests.cloudlink.test_session import CREATE
@@ -31,7 +31,7 @@ def test_who_writes_to_it_at_the_same_time_goes_on(link, orders, cloud, truncate
 
     numbers = [link.send(kind, *words), link.send(Kind.WRITE, string(handle), bytes(8), string(b"new"))]
 
-    assert [wire.parse_status(link.answer(number)[1]) for number in numbers] == [Status.OK] * 2
+    assert [responses.parse_status(link.answer(number)[1]) for number in numbers] == [Status.OK] * 2
     assert orders.connections == 2
     assert link.read(handle, 0, 30_000) == (cloud / "f").read_bytes() == b"new" + b"x" * 94
 
@@ -46,5 +46,5 @@ def test_who_appends_to_what_somebody_else_empties_goes_on(link, orders, cloud, 
     empty = link.send(Kind.FSETSTAT, string(other), (1).to_bytes(4), bytes(8))
     more = [link.send(Kind.WRITE, string(log), bytes(8), string(word)) for word in (b"one ", b"two ")]
 
-    assert [wire.parse_status(link.answer(number)[1]) for number in [empty, *more]] == [Status.OK] * 3
+    assert [responses.parse_status(link.answer(number)[1]) for number in [empty, *more]] == [Status.OK] * 3
     assert (cloud / "log").read_text() == "one two "

@@ -10,7 +10,8 @@ import pytest
 
 from cloudlink.meter import LEAST, Meter
 from cloudlink.reads import BLOCK
-from cloudlink.wire import Kind, Open, Status, parse_data, string
+from cloudlink.responses import parse_data
+from cloudlink.wire import Kind, Open, Status, string
 from tests.cloudlink.peer import PATIENCE
 from tests.cloudlink.test_session import CREATE
 

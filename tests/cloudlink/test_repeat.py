@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.repeat import Step, Verdict, after_look, after_repeat, appended, look_at
-from cloudlink.wire import HARDLINK, POSIX_RENAME, Kind, Open, Request, Status
+from cloudlink.requests import Request
+from cloudlink.wire import HARDLINK, POSIX_RENAME, Kind, Open, Status
 
 NO, FAILURE, DENIED = Status.NO_SUCH_FILE, Status.FAILURE, Status.PERMISSION_DENIED
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloudlink import wire
+from cloudlink import requests, responses
 from cloudlink.wire import EXTENSIONS, HARDLINK, Kind, Open, Status, packet, string
 from tests.cloudlink.conftest import SERVER
 from tests.cloudlink.peer import Peer, text
@@ -28,7 +28,7 @@ def test_a_file_is_written_and_read(link, cloud):
     numbers = [
         link.send(Kind.WRITE, string(handle), at.to_bytes(8), string(data[at : at + 50_000])) for at in range(0, 300_000, 50_000)
     ]
-    assert {wire.parse_status(link.answer(number)[1]) for number in numbers} == {Status.OK}
+    assert {responses.parse_status(link.answer(number)[1]) for number in numbers} == {Status.OK}
 
     assert b"".join(link.read(handle, at, 60_000) for at in range(0, 300_000, 60_000)) == data
     assert link.read(handle, 300_000, 10) == Status.EOF
@@ -49,7 +49,7 @@ def test_names_are_asked_for_made_and_removed(link, cloud):
 
     kind, frame = link.ask(Kind.STAT, text(cloud / "h"))
     assert kind == Kind.ATTRS
-    assert wire.parse_attrs(frame).size == 1
+    assert responses.parse_attrs(frame).size == 1
 
 
 def names(link: Peer, handle: bytes) -> set[bytes]:
@@ -57,9 +57,9 @@ def names(link: Peer, handle: bytes) -> set[bytes]:
     while True:
         kind, frame = link.ask(Kind.READDIR, string(handle))
         if kind == Kind.STATUS:
-            assert wire.parse_status(frame) == Status.EOF
+            assert responses.parse_status(frame) == Status.EOF
             return found
-        found |= {entry.name for entry in wire.parse_names(frame)}
+        found |= {entry.name for entry in responses.parse_names(frame)}
 
 
 def test_a_folder_is_listed(link, cloud):
@@ -67,7 +67,7 @@ def test_a_folder_is_listed(link, cloud):
         (cloud / f"{index}").touch()
     _, frame = link.ask(Kind.OPENDIR, text(cloud))
 
-    assert names(link, wire.parse_handle(frame)) == {b".", b"..", *(b"%d" % index for index in range(300))}
+    assert names(link, responses.parse_handle(frame)) == {b".", b"..", *(b"%d" % index for index in range(300))}
 
 
 def test_errors_are_the_servers(link, cloud):
@@ -124,7 +124,7 @@ os.write(1, bytes.fromhex(sys.argv[1]))
 while os.read(0, 65536):
     pass
 """
-VERSION = wire.version_packet([])
+VERSION = responses.version_packet([])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ VERSION = wire.version_packet([])
 )
 def test_a_server_that_speaks_no_sftp_is_left(tmp_path, sent):
     peer = Peer(["--", sys.executable, "-c", HOSTILE, sent.hex()], tmp_path / "said")
-    peer.socket.sendall(wire.init_packet())
+    peer.socket.sendall(requests.init_packet())
 
     assert peer.process.wait(60) == 1
     assert "what is no SFTP" in peer.said.read_text()
@@ -150,7 +150,7 @@ def test_a_server_that_speaks_no_sftp_is_left(tmp_path, sent):
 @given(st.lists(st.tuples(st.integers(0, 255), st.integers(1, 9), st.binary(max_size=60)), min_size=1, max_size=5))
 def test_whatever_a_client_sends_the_link_ends_in_order(tmp_path, parts):
     peer = Peer(["--", *SERVER], tmp_path / "said")
-    peer.socket.sendall(wire.init_packet() + b"".join(packet(kind, number, body) for kind, number, body in parts))
+    peer.socket.sendall(requests.init_packet() + b"".join(packet(kind, number, body) for kind, number, body in parts))
 
     assert peer.close() in {0, 1}
     assert "Traceback" not in peer.said.read_text()

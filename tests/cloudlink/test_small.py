@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudlink import wire
+from cloudlink import responses
 from cloudlink.wire import HARDLINK, POSIX_RENAME, Kind, Open, Status, string
 from tests.cloudlink.peer import PATIENCE, Peer, text
 from tests.cloudlink.test_cut import wait_for_cut
@@ -25,7 +25,7 @@ def folder(cloud: Path) -> Path:
 
 def listed(link: Peer, folder: Path) -> list[Path]:
     _, frame = link.ask(Kind.OPENDIR, text(folder))
-    handle = wire.parse_handle(frame)
+    handle = responses.parse_handle(frame)
     found = names(link, handle)
     assert link.status(Kind.CLOSE, string(handle)) == Status.OK
     return [folder / os.fsdecode(name) for name in sorted(found - {b".", b".."})]
@@ -35,14 +35,14 @@ def content(link: Peer, path: Path) -> bytes | int:
     """As sshfs reads a file: it looks at the name, opens it and looks at it again, reads it and closes it."""
     kind, frame = link.ask(Kind.LSTAT, text(path))
     if kind == Kind.STATUS:
-        return wire.parse_status(frame)
+        return responses.parse_status(frame)
     opening = link.send(Kind.OPEN, text(path), bytes(3) + b"\1", bytes(4))
     looking = link.send(Kind.LSTAT, text(path))
     kind, frame = link.answer(opening)
     assert link.answer(looking)[0] == Kind.ATTRS
     if kind == Kind.STATUS:
-        return wire.parse_status(frame)
-    handle = wire.parse_handle(frame)
+        return responses.parse_status(frame)
+    handle = responses.parse_handle(frame)
     data = link.read(handle, 0, 65_536)
     assert link.status(Kind.CLOSE, string(handle)) == Status.OK
     return data
@@ -135,7 +135,7 @@ def test_what_is_asked_of_an_open_file_that_was_fetched_is_the_servers_answer(li
 
     kind, frame = link.ask(Kind.FSTAT, string(handle))
     assert kind == Kind.ATTRS
-    assert wire.parse_attrs(frame).size == 10
+    assert responses.parse_attrs(frame).size == 10
     assert link.read(handle, 8, 7) == b"39"
 
 
