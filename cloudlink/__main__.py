@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -11,6 +13,11 @@ from cloudlink.options import parse
 from cloudlink.session import Session
 from cloudlink.ssh import prepared
 from cloudlink.state import StateFile
+from cloudlink.wire import LIMIT
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""mallopt(3)."""
+_KEPT_BYTES = 33_554_432
 
 
 def say(text: str) -> None:
@@ -25,8 +32,18 @@ def _go(_number: int, _frame: object) -> None:
     sys.exit(0)
 
 
+def _keep_memory() -> None:
+    """Keep freed memory for the next packets: glibc gives it back to the kernel at once, and new pages cost more than a packet."""
+    with contextlib.suppress(AttributeError):
+        # Another C library has no such word, and other habits.
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, 4 * LIMIT)
+
+
 def main() -> int:
     """Until sshfs goes; the exit code."""
+    _keep_memory()
     options = parse(sys.argv[1:], os.environ)
     ssh = prepared(options.command)
     loop = Loop()

@@ -41,6 +41,10 @@ def take(session: Session, call: Call, kind: int, frame: bytearray) -> None:
             return
         if status == Status.OK:
             done(session, call)
+        elif request.kind is Kind.WRITE and call.file is not None:
+            end = _end(request, call.file)
+            for each in session.files.same(call.file):
+                each.may_have_written(end)
         forward(session, call, frame)
         return
     if kind != wanted:
@@ -89,23 +93,24 @@ def done(session: Session, call: Call) -> None:
     request, file, files = call.request, call.file, session.files
     match request.kind:
         case Kind.WRITE if file is not None:
-            end = request.offset + request.length
-            if file.flags & Open.APPEND:
-                end = file.low + request.length
-            for each in {file, *files.at(file.path)}:
+            end = _end(request, file)
+            for each in files.same(file):
                 each.wrote(end)
         case Kind.FSETSTAT | Kind.SETSTAT:
-            path = file.path if file is not None else request.path
             size = wire.Cursor(request.attrs, 0).attrs().size
-            for each in {*([file] if file is not None else []), *files.at(path)}:
-                each.touched = True
-                each.low = each.low if size is None else size
+            for each in files.same(file) if file is not None else files.at(request.path):
+                each.resized(size)
         case Kind.REMOVE:
             files.gone(request.path)
         case Kind.RENAME:
             files.renamed(request.path, request.target)
         case Kind.EXTENDED if request.extension == POSIX_RENAME:
             files.renamed(request.path, request.target)
+
+
+def _end(request: Request, file: OpenFile) -> int:
+    """Where a WRITE ends, at least."""
+    return (file.low if file.appends else request.offset) + request.length
 
 
 def _read(session: Session, call: Call, frame: bytearray) -> None:
@@ -129,20 +134,19 @@ def _opened(session: Session, call: Call, frame: bytearray) -> None:
     if folder:
         session.reply(call, responses.handle_packet(request.id, file.number))
         return
-    appending = bool(file.flags & Open.APPEND)
     if request.flags & Open.TRUNC:
         for each in session.files.at(file.path):
-            each.touched, each.low = True, 0
+            each.resized(0)
 
     def learn(kind: int | None, frame: bytearray) -> None:
         if kind is not None and failed_with(kind, frame, Kind.ATTRS) is None:
             file.learn(responses.parse_attrs(frame))
-        if appending:
+        if file.appends:
             session.reply(call, responses.handle_packet(request.id, file.number))
 
     number = connection.number(Question(learn))
     connection.send(wire.packet(Kind.FSTAT, number, wire.string(remote)))
-    if not appending:
+    if not file.appends:
         session.reply(call, responses.handle_packet(request.id, file.number))
 
 
@@ -172,7 +176,7 @@ def _listed(session: Session, call: Call, frame: bytearray) -> None:
 def _learn(session: Session, call: Call, frame: bytearray) -> None:
     attrs, file = responses.parse_attrs(frame), call.file
     if attrs.is_file:
-        for each in {file, *session.files.at(file.path)} if file is not None else session.files.at(call.request.path):
+        for each in session.files.same(file) if file is not None else session.files.at(call.request.path):
             each.learn(attrs)
     forward(session, call, frame)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cloudlink import requests, responses, wire
+from cloudlink.coalesce import Coalesced, Write
 from cloudlink.loop import Loop, Timer
 from cloudlink.ssh import Child, Ssh
 from cloudlink.stream import Stream
@@ -23,6 +24,8 @@ _LOOK_SECONDS = 0.5
 SMALLEST_READ = 32_768
 """Bytes of one READ that every server answers in whole."""
 _LARGEST_READ = 131_072
+_LARGEST_WRITE = 261_120
+"""OpenSSH's own: a packet less a KiB."""
 
 
 class Ask(Protocol):
@@ -75,6 +78,10 @@ class Connection:
         self.load = 0
         """Bytes that were asked for by blocks and have not come."""
         self.largest_read = SMALLEST_READ
+        self.largest_write = 0
+        """Bytes of one WRITE that the server says it takes; 0 while it has not said."""
+        self._writes: Coalesced | None = None
+        """What is still added to before it is sent."""
         self.heard = time.monotonic()
         self._deadline: Timer | None = None
         self.dialled = not ssh.dials
@@ -127,6 +134,11 @@ class Connection:
 
     def number(self, ask: Ask) -> int:
         """A number under which `ask` waits from now on; whoever takes it sends the packet next."""
+        if self._writes is not None:
+            self._send_writes()
+        return self._next(ask)
+
+    def _next(self, ask: Ask) -> int:
         self._number = (self._number + 1) & 0xFFFFFFFF
         self.pending[self._number] = ask
         return self._number
@@ -134,6 +146,21 @@ class Connection:
     def send(self, *parts: Buffer) -> None:
         """Send a packet."""
         self._stream.send(*parts)
+
+    def write(self, write: Write, handle: bytes) -> None:
+        """Send a WRITE, together with its neighbours if those come in the same round of the loop."""
+        if self._writes is not None:
+            if self._writes.take(write, handle, self.largest_write):
+                return
+            self._send_writes()
+        else:
+            self._loop.soon(self._send_writes)
+        self._writes = Coalesced(write, handle)
+
+    def _send_writes(self) -> None:
+        writes, self._writes = self._writes, None
+        if writes is not None:
+            self._stream.send(*writes.encode(self._next(writes)))
 
     def close(self, why: str) -> None:
         """End ssh and tell `ended`. The TCP connection is left as it is until `abort`."""
@@ -179,6 +206,7 @@ class Connection:
             largest = at.u64()
             # 0 stands for "no limit known".
             self.largest_read = max(SMALLEST_READ, min(_LARGEST_READ, largest)) if largest else SMALLEST_READ
+            self.largest_write = min(_LARGEST_WRITE, at.u64())
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
@@ -188,7 +216,8 @@ class Connection:
         self._stop_waiting()
         code = self._child.end()
         pending, self.pending = self.pending, {}
-        for ask in pending.values():
+        unsent, self._writes = self._writes, None
+        for ask in [*pending.values(), *([unsent] if unsent is not None else [])]:
             ask.lost()
         connected = self._child.connection is not None
         self._ended(self, Ending(why, code, self.greeted, connected, malformed))

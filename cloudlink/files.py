@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ class OpenFile:
     touched: bool = False
     low: int = 0
     """Bytes that the file has at least, by what was acknowledged."""
+    failed: int = 0
+    """Where the farthest write that failed would have ended: how much of it is there nobody knows."""
     writing: int = 0
     """Writes and truncations that are not acknowledged."""
     closing: bool = False
@@ -45,22 +47,38 @@ class OpenFile:
     """Why every further use is an error; empty while it is none."""
     orphan: bool = False
     """Its name is gone or another's: it can't be opened again."""
+    appends: bool = field(init=False)
+    """Whether each write goes to its end."""
     resumed: bool = False
     asked: collections.deque[Call] = field(default_factory=collections.deque)
     """READDIRs that are not answered yet, the first one first."""
     seen: set[int] = field(default_factory=set)
     """Hashes of the names that a listing has given."""
 
+    def __post_init__(self) -> None:
+        self.appends = bool(self.flags & Open.APPEND)
+
     def learn(self, attrs: Attrs) -> None:
         """What the server says of it now, with nothing written that it may not know of."""
         if not self.writing and not self.lazy:
             self.known, self.touched = attrs, False
-            self.low = attrs.size or 0
+            self.low, self.failed = attrs.size or 0, 0
 
     def wrote(self, end: int) -> None:
         """A write up to `end` was acknowledged."""
         self.touched = True
         self.low = max(self.low, end)
+
+    def may_have_written(self, end: int) -> None:
+        """A write up to `end` failed, after a part of it perhaps."""
+        self.touched = True
+        self.failed = max(self.failed, end)
+
+    def resized(self, size: int | None) -> None:
+        """It was made to have so many bytes; None: something else about it was set."""
+        self.touched = True
+        if size is not None:
+            self.low, self.failed = size, 0
 
     def changed(self, now: Attrs, high: int) -> str:
         """Why what is there `now` can't be what was open; empty when it can. `high` is where unacknowledged writes end, at most."""
@@ -72,7 +90,7 @@ class OpenFile:
         size = now.size or 0
         if size < self.low:
             return "what was written is not all there"
-        if size > max(self.low, high):
+        if size > max(self.low, self.failed, high):
             return "it has grown by somebody else's doing"
         return ""
 
@@ -128,6 +146,11 @@ class Files:
     def at(self, path: bytes) -> list[OpenFile]:
         """Those open under this path, orphans aside."""
         return [file for file in self._by_path.get(path, ()) if not file.orphan]
+
+    def same(self, file: OpenFile) -> Collection[OpenFile]:
+        """`file`, and whatever else is open under its path."""
+        others = self._by_path.get(file.path, ())
+        return (file,) if len(others) == 1 and others[0] is file else {file, *self.at(file.path)}
 
     def gone(self, path: bytes) -> None:
         """The name was removed, or another file has it now."""

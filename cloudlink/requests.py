@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from cloudlink.wire import (
@@ -25,8 +26,12 @@ from cloudlink.wire import (
 _BY_PATH = {
     Kind.OPEN, Kind.LSTAT, Kind.SETSTAT, Kind.OPENDIR, Kind.REMOVE, Kind.MKDIR, Kind.RMDIR, Kind.REALPATH, Kind.STAT, Kind.READLINK,
 }  # fmt: skip
-_BY_HANDLE = {Kind.CLOSE, Kind.READ, Kind.WRITE, Kind.FSTAT, Kind.FSETSTAT, Kind.READDIR}
+_BY_HANDLE = {Kind.CLOSE, Kind.FSTAT, Kind.FSETSTAT, Kind.READDIR}
 _BY_PAIR = {Kind.RENAME, Kind.SYMLINK}
+_KINDS = {int(kind): kind for kind in Kind}
+_NUMBER_AT = 5
+_TRANSFER = struct.Struct(">IBIIIQI")
+"""A READ, or a WRITE up to its data: length, kind, number, length of the handle, handle, offset, length of the data."""
 
 
 @dataclass(slots=True)
@@ -40,12 +45,12 @@ class Request:
     kind: Kind
     id: int
     frame: bytearray
-    path: bytes = b""
-    target: bytes = b""
     handle: int = -1
     handle_at: int = 0
     offset: int = 0
     length: int = 0
+    path: bytes = b""
+    target: bytes = b""
     flags: int = 0
     extension: bytes = b""
     attrs: bytes = b""
@@ -54,10 +59,11 @@ class Request:
 def parse_request(frame: bytearray) -> Request:
     """A request of sshfs, its handle being one of ours (4 bytes). Raises WireError."""
     number, request_id = kind_and_id(frame)
-    try:
-        kind = Kind(number)
-    except ValueError as error:
-        raise WireError(f"a packet of unknown kind {number}") from error
+    kind = _KINDS.get(number)
+    if kind is None:
+        raise WireError(f"a packet of unknown kind {number}")
+    if kind is Kind.WRITE or kind is Kind.READ:
+        return _transfer(frame, kind)
     at = Cursor(frame, HEAD_BYTES)
     request = Request(kind, request_id, frame)
     if kind in _BY_HANDLE:
@@ -74,13 +80,21 @@ def parse_request(frame: bytearray) -> Request:
     return request
 
 
+def _transfer(frame: bytearray, kind: Kind) -> Request:
+    """A READ or a WRITE: of these there are many, so they are taken apart at one blow."""
+    if len(frame) < _TRANSFER.size:
+        raise WireError("a packet ends before its fields do")
+    _, _, number, handle_bytes, handle, offset, length = _TRANSFER.unpack_from(frame)
+    if handle_bytes != 4:
+        raise WireError("a handle that was never given")
+    if len(frame) != _TRANSFER.size + (length if kind is Kind.WRITE else 0):
+        raise WireError("data of another length than it says")
+    return Request(kind, number, frame, handle, HEAD_BYTES, offset, length)
+
+
 def _by_handle(at: Cursor, request: Request) -> None:
     _own_handle(at, request)
-    if request.kind in {Kind.READ, Kind.WRITE}:
-        request.offset, request.length = at.u64(), at.u32()
-    if request.kind is Kind.WRITE:
-        at.take(request.length)
-    elif request.kind is Kind.FSETSTAT:
+    if request.kind is Kind.FSETSTAT:
         request.attrs = _raw_attrs(at)
 
 
@@ -118,13 +132,30 @@ def _own_handle(at: Cursor, request: Request) -> None:
 
 
 def encode(request: Request, number: int, handle: bytes = b"") -> list[Buffer]:
-    """`request` for the server, under our number and, where it is about an open file, with the server's handle."""
-    frame = request.frame
-    if not request.handle_at:
-        return [HEAD.pack(len(frame) - 4, request.kind, number), memoryview(frame)[HEAD_BYTES:]]
+    """`request` for the server, under our number and, where it is about an open file, with the server's handle.
+
+    What fits is changed in its frame, which then must not wait to be sent elsewhere: OpenSSH's handles are as long as ours.
+    """
+    frame, begin, end = request.frame, request.handle_at + 4, request.handle_at + 8
+    if not request.handle_at or len(handle) == 4:
+        U32.pack_into(frame, _NUMBER_AT, number)
+        if request.handle_at:
+            frame[begin:end] = handle
+        return [frame]
     length = len(frame) - 8 + len(handle)
     head = HEAD.pack(length, request.kind, number) + frame[HEAD_BYTES : request.handle_at] + U32.pack(len(handle)) + handle
-    return [head, memoryview(frame)[request.handle_at + 8 :]]
+    return [head, memoryview(frame)[end:]]
+
+
+def written(request: Request) -> memoryview:
+    """The data of a WRITE."""
+    return memoryview(request.frame)[_TRANSFER.size :]
+
+
+def write_head(number: int, handle: bytes, offset: int, length: int) -> bytes:
+    """A WRITE up to its `length` bytes of data."""
+    head = packet(Kind.WRITE, number, string(handle), offset.to_bytes(8), length.to_bytes(4))
+    return U32.pack(len(head) - 4 + length) + head[4:]
 
 
 def read_packet(number: int, handle: bytes, offset: int, length: int) -> bytes:

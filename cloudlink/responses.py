@@ -65,7 +65,10 @@ def parse_version(frame: Buffer) -> dict[bytes, bytes]:
 
 def parse_status(frame: Buffer) -> int:
     """The code of a STATUS. Raises WireError."""
-    return Cursor(frame, HEAD_BYTES).u32()
+    if len(frame) < HEAD_BYTES + 4:
+        raise WireError("a packet ends before its fields do")
+    code: int = U32.unpack_from(frame, HEAD_BYTES)[0]
+    return code
 
 
 def parse_handle(frame: Buffer) -> bytes:

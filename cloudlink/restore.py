@@ -125,7 +125,7 @@ class Restore:
     def _resume_appending(self, file: OpenFile, now: Attrs, calls: Sequence[Call]) -> None:
         """Appending twice is not the same as once: the size says how much of it was done, and that is not done again."""
         opened = any(call.request.kind is Kind.OPEN for call in calls)
-        count = None if opened else repeat.appended(file.low, [_step(call) for call in calls], now.size or 0)
+        count = None if opened or file.failed else repeat.appended(file.low, [_step(call) for call in calls], now.size or 0)
         if count is None:
             answers.break_file(self._session, file, "how much of what was appended is there can't be known")
             return
@@ -143,7 +143,7 @@ class Restore:
 
 
 def _appends(call: Call) -> bool:
-    return call.request.kind is Kind.WRITE and call.file is not None and bool(call.file.flags & Open.APPEND)
+    return call.request.kind is Kind.WRITE and call.file is not None and call.file.appends
 
 
 def _step(call: Call) -> repeat.Step:

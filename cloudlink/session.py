@@ -66,6 +66,8 @@ class Session:
         self._held: collections.deque[Call] = collections.deque()
         self._open_calls = 0
         self._write_bytes = 0
+        self._full = False
+        """Whether sshfs is not read from, because too much waits."""
         self._given_up = False
         self._init_seen = False
         self._greeted = False
@@ -143,7 +145,7 @@ class Session:
         match request.kind:
             case Kind.WRITE | Kind.FSETSTAT if file is not None:
                 small.changed(file.path)
-                self._will_write(call, {file, *self.files.at(file.path)})
+                self._will_write(call, self.files.same(file))
             case Kind.SETSTAT:
                 small.changed(request.path)
                 self._will_write(call, self.files.at(request.path))
@@ -174,16 +176,23 @@ class Session:
             self._write_bytes -= call.request.length
         for each in call.writing:
             each.writing -= 1
-        self._throttle()
+        if self._full:
+            self._throttle()
 
     def reply_status(self, call: Call, status: Status, text: str = "") -> None:
         """Answer sshfs with a status of our own."""
         self.reply(call, responses.status_packet(call.request.id, status, text))
 
     def _throttle(self) -> None:
+        """Read no more from sshfs while too much waits; again when a good part of it has gone."""
+        share = 0.5 if self._full else 1.0
         queued = self.connection.queued if self.connection is not None else 0
-        full = queued > _QUEUED_LIMIT or self._write_bytes > self.options.write_buffer or self._open_calls > _CALLS_LIMIT
-        self._client.pause(reading=not full)
+        self._full = (
+            queued > _QUEUED_LIMIT * share
+            or self._write_bytes > self.options.write_buffer * share
+            or self._open_calls > _CALLS_LIMIT * share
+        )
+        self._client.pause(reading=not self._full)
 
     def _client_ended(self, why: str, malformed: bool) -> None:  # noqa: FBT001  (Stream's signature)
         if malformed:
@@ -306,12 +315,16 @@ class Session:
             self._send(connection, call)
 
     def _send(self, connection: Connection, call: Call) -> None:
-        remote = b""
-        if call.file is not None:
-            remote = call.file.remote
+        remote, file = b"", call.file
+        if file is not None:
+            remote = file.remote
+            # Of an appending the size says after a cut how much was done, piece by piece.
+            if call.request.kind is Kind.WRITE and not file.appends:
+                connection.write(call, remote)
+                return
             if call.request.kind is Kind.CLOSE:
                 # From here on the server may give the same handle to another file.
-                call.file.remote = b""
+                file.remote = b""
         connection.send(*requests.encode(call.request, connection.number(call), remote))
 
     def _give_up(self) -> None:

@@ -20,6 +20,8 @@ from cloudlink.dial import CONNECT_SECONDS, ONCE, PATIENT
 from cloudlink.loop import Loop
 
 _PIPE_BYTES = 1_048_576
+_QUEUE_BYTES = 212_992
+"""What a kernel gives everybody (net.core.wmem_max), and doubles for its own bookkeeping."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _RIGHTS = socket.CMSG_SPACE(struct.calcsize("i") * 4)
@@ -110,21 +112,23 @@ class Child:
         self.connection: socket.socket | None = None
         """The TCP connection, once ssh has it."""
         incoming, theirs_out = os.pipe()
-        theirs_in, outgoing = os.pipe()
+        # A socket, as sshfs gives ssh: it asks for more when it is nearly empty, where a full pipe does so for every piece taken.
+        ours, theirs_in = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _QUEUE_BYTES)
         self._talk, theirs_error = socket.socketpair()
         with contextlib.suppress(OSError):
             fcntl.fcntl(incoming, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._process = subprocess.Popen(
             command,
-            stdin=theirs_in,
+            stdin=theirs_in.fileno(),
             stdout=theirs_out,
             stderr=theirs_error.fileno(),
             preexec_fn=_die_with_parent,  # noqa: PLW1509  (there is one thread here)
         )
-        for descriptor in (theirs_in, theirs_out):
-            os.close(descriptor)
-        theirs_error.close()
-        self.descriptors = incoming, outgoing
+        os.close(theirs_out)
+        for each in (theirs_in, theirs_error):
+            each.close()
+        self.descriptors = incoming, ours.detach()
         self._talk.settimeout(0)
         self._line = b""
         loop.watch(self._talk.fileno(), self._hear, select.EPOLLIN)

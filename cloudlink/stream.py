@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cloudlink.loop import Loop
-from cloudlink.wire import LIMIT, Buffer, WireError
+from cloudlink.wire import LIMIT, U32, Buffer, WireError
 
-_SCRATCH = 65_536
+_SCRATCH = 66_560
+"""Bytes of one read where no large frame is under way: a piece of sshfs (64 KiB) with its head, so that it comes in one."""
+_BUSY = 32_768
+"""Bytes of a read after which there is probably more."""
+_BESIDE = 4096
+"""Bytes that are read beyond a large frame: what comes next may be small, and a large one gets a buffer of its own size as well."""
 _GATHER = 64
 """Buffers that one writev takes."""
 _READS = 8
@@ -26,6 +32,7 @@ class Frames:
     def __init__(self) -> None:
         self._scratch = bytearray(_SCRATCH)
         self._view = memoryview(self._scratch)
+        self._beside = self._view[:_BESIDE]
         self._kept = 0
         self._frame: bytearray | None = None
         self._filled = 0
@@ -40,7 +47,7 @@ class Frames:
             count = os.readv(descriptor, [self._view[self._kept :]])
             self._cut(self._kept + count, sink)
             return count
-        count = os.readv(descriptor, [memoryview(frame)[self._filled :], self._scratch])
+        count = os.readv(descriptor, [memoryview(frame)[self._filled :], self._beside])
         missing = len(frame) - self._filled
         if count < missing:
             self._filled += count
@@ -53,7 +60,7 @@ class Frames:
     def _cut(self, end: int, sink: Callable[[bytearray], None]) -> None:
         scratch, at = self._scratch, 0
         while end - at >= 4:
-            size = int.from_bytes(scratch[at : at + 4]) + 4
+            size = U32.unpack_from(scratch, at)[0] + 4
             if not 5 <= size <= LIMIT + 4:
                 raise WireError(f"a packet of {size - 4} bytes")
             if at + size > end:
@@ -145,8 +152,9 @@ class Stream:
     def _ready(self, events: int) -> None:
         if events & select.EPOLLOUT:
             self._stuck = False
-            self._watch()
             self._flush()
+            if self.open and not self._stuck:
+                self._watch()
         if self.open and events & ~select.EPOLLOUT:
             # An error or the end has to be read to be known, also while reading is paused.
             self._read()
@@ -159,7 +167,7 @@ class Stream:
                     self._end("")
                     return
                 self.received += count
-                if not self.open or not self._reading or count < _SCRATCH // 2:
+                if not self.open or not self._reading or count < _BUSY:
                     return
         except BlockingIOError:
             return
@@ -172,25 +180,29 @@ class Stream:
         self._flushing = False
         queue = self._queue
         try:
-            while queue and self.open:
-                batch: Sequence[Buffer] = [queue[i] for i in range(min(len(queue), _GATHER))]
-                count = os.writev(self._outgoing, batch)
+            while queue and self.open and not self._stuck:
+                count = os.writev(self._outgoing, list(itertools.islice(queue, _GATHER)))
                 self.queued -= count
                 self.sent += count
                 while count:
                     first = queue[0]
                     if count < len(first):
+                        # No room is left: to ask once more would only say so.
                         queue[0] = memoryview(first)[count:]
+                        self._wait_for_room()
                         break
                     count -= len(first)
                     queue.popleft()
         except BlockingIOError:
-            self._stuck = True
-            self._watch()
+            self._wait_for_room()
         except OSError as error:
             self._end(str(error))
             return
         self._drained()
+
+    def _wait_for_room(self) -> None:
+        self._stuck = True
+        self._watch()
 
     def _end(self, why: str, *, malformed: bool = False) -> None:
         if self.open:

@@ -32,6 +32,10 @@ class Orders:
     def accept(self) -> None:
         (self.folder / "refuse").unlink()
 
+    def asked(self, kind: int) -> int:
+        """How many requests of that kind the server got."""
+        return (self.folder / "asked").read_bytes().count(kind)
+
     @property
     def connections(self) -> int:
         return (self.folder / "connections").stat().st_size

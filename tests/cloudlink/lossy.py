@@ -3,7 +3,7 @@
 `lossy.py ORDERS SERVER…`: each order is a file in the folder ORDERS named `KIND-when`, removed when it is obeyed.
 `when` is `before`: the first request of that kind and all after it are lost; `after`: it is done, and its answer is lost.
 `refuse`, which stays, is a line that is down, `deny` a server that lets nobody in.
-`delay` holds the seconds by which each answer comes later.
+`delay` holds the seconds by which each answer comes later. `asked` gets one byte for each request: its kind.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Line:
 
     def __init__(self, orders: Path, server: subprocess.Popen[bytes]) -> None:
         self.orders, self.server = orders, server
+        self.asked = os.open(orders / "asked", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.dropping: set[bytes] = set()
         self.under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
 
@@ -73,6 +74,7 @@ class Line:
         """The link's requests."""
         while True:
             request = frame(0)
+            os.write(self.asked, request[4:5])
             if obeyed(self.orders / f"{request[4]}-before"):
                 os._exit(255)
             if obeyed(self.orders / f"{request[4]}-after"):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 
 from cloudlink import responses
 from cloudlink.wire import Kind, Open, Status, string
-from tests.cloudlink.peer import text
+from tests.cloudlink import lossy
+from tests.cloudlink.conftest import SERVER
+from tests.cloudlink.peer import Peer, text
 from tests.cloudlink.test_session import CREATE
 
 SIZE = (1).to_bytes(4) + (97).to_bytes(8)
@@ -48,3 +53,39 @@ def test_who_appends_to_what_somebody_else_empties_goes_on(link, orders, cloud, 
 
     assert [responses.parse_status(link.answer(number)[1]) for number in [empty, *more]] == [Status.OK] * 3
     assert (cloud / "log").read_text() == "one two "
+
+
+ROOM = 102_400
+
+
+@pytest.fixture
+def full(tmp_path, orders) -> Iterator[Peer]:
+    """A link to a destination where no file may have more than ROOM bytes: of a write beyond that a part is done, and it fails."""
+    server = ["bash", "-c", f'trap "" XFSZ; ulimit -f {ROOM // 1024}; exec "$@"', "bash", *SERVER]
+    link = Peer(["--", sys.executable, lossy.__file__, str(orders.folder), *server], tmp_path / "said")
+    link.greet()
+    yield link
+    link.close()
+
+
+def test_what_a_failed_write_left_is_nobody_elses_doing(full, orders, cloud):
+    handle = full.open(cloud / "f", CREATE)
+    assert full.write(handle, 0, b"x" * 200_000) == Status.FAILURE
+    assert (cloud / "f").stat().st_size == ROOM
+    orders.lose(Kind.WRITE, "before")
+
+    assert full.write(handle, 0, b"new") == Status.OK
+    assert orders.connections == 2
+    assert (cloud / "f").read_bytes() == b"new" + b"x" * (ROOM - 3)
+
+
+def test_what_a_failed_appending_left_is_not_taken_for_the_next_one(full, orders, cloud):
+    """The file has grown by four bytes, and four are appended when the line breaks: nobody can say that it is these."""
+    (cloud / "log").write_bytes(b"x" * (ROOM - 4))
+    handle = full.open(cloud / "log", Open.WRITE | Open.APPEND)
+    assert full.write(handle, 0, b"ten bytes.") == Status.FAILURE
+    assert (cloud / "log").stat().st_size == ROOM
+    orders.lose(Kind.WRITE, "before")
+
+    assert full.write(handle, 0, b"more") == Status.UNSAID
+    assert (cloud / "log").stat().st_size == ROOM

@@ -51,6 +51,13 @@ def test_the_server_gets_its_own_handle_and_our_number(kind, before, after, remo
     assert b"".join(encode(found, 99, remote)) == packet(kind, 99, before, string(remote), after)
 
 
+def test_after_a_cut_the_server_gets_its_new_handle():
+    found = request(Kind.WRITE, HANDLE, bytes(8), string(b"data"))
+
+    for number, remote in ((1, b"old!"), (2, b"new!"), (3, b"a longer handle"), (4, b"last")):
+        assert b"".join(encode(found, number, remote)) == packet(Kind.WRITE, number, string(remote), bytes(8), string(b"data"))
+
+
 def test_a_path_goes_on_as_it_came():
     assert b"".join(encode(request(Kind.LSTAT, string(b"a/b")), 99)) == packet(Kind.LSTAT, 99, string(b"a/b"))
 
