@@ -45,8 +45,9 @@ def main(descriptor: int, report: int, gpus: int) -> None:
 def _import_what_takes_long() -> None:
     """None of these reads the hub's variables when imported; jupyterhub.services.auth does, and has to wait for them."""
     for module in (
+        "enclave.contents",
+        "enclave.kernelstart",
         "jupyter_server.serverapp",
-        "jupyter_server.services.contents.largefilemanager",
         "jupyter_server.services.kernels.websocket",
         "jupyterhub.httpclient",
         "jupyterhub.log",

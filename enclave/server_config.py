@@ -206,14 +206,17 @@ def _traits(home: str) -> dict[str, dict[str, object]]:
             "root_dir": f"{home}/cloud",
             "jpserver_extensions": EXTENSIONS,
             "terminals_enabled": False,
+            # Nothing that waits for the mount does so in the server's event loop.
+            "contents_manager_class": "enclave.contents.Contents",
+            "kernel_manager_class": "enclave.kernelstart.Kernels",
             # The hub's page ends a session, and says so.
             "quit_button": False,
             "allow_remote_access": True,
         },
-        "FileContentsManager": {"delete_to_trash": False, "files_handler_class": None},
+        "ContentsManager": {"files_handler_class": None},
+        "FileContentsManager": {"delete_to_trash": False},
         # Checkpoints of the browser's editor stay in memory; beside the notebooks they would litter the cloud.
         "FileCheckpoints": {"root_dir": f"{home}/.checkpoints"},
-        "NotebookNotary": {"db_file": ":memory:"},
         # Beyond 1 MB/s, its default, the server drops what a kernel sends, results and pictures too: less than a viewer needs.
         "ZMQChannelsWebsocketConnection": {"iopub_data_rate_limit": IOPUB_BYTES_PER_S},
         "MappingKernelManager": {"untracked_message_types": [*_SAYS_NOTHING_OF_CELLS]},

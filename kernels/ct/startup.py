@@ -19,6 +19,8 @@ NOTICES = "/run/renkei/hub.sock"
 TIME = "/renkei/time"
 ASK_S = 10.0
 """Seconds for which an answer about the time counts: who asks at each step of a training must not wait at each step."""
+FOLDER = "RENKEI_FOLDER"
+"""Where the kernel works: the server can't wait for the mount, so the kernel itself goes there (enclave/kernelstart.py)."""
 NAME = "ct_startup"
 """What this program is called as a module; IPython takes `__main__` for the notebook's own names."""
 
@@ -102,8 +104,20 @@ def look_again(*_: object) -> None:
     importlib.invalidate_caches()
 
 
+def enter(folder: Path) -> None:
+    """Goes to `folder`, or to what is there above it. While the storage is paused, this waits."""
+    for place in (folder, *folder.parents):
+        try:
+            os.chdir(place)
+        except OSError:
+            continue
+        return
+
+
 def main() -> None:
     """Runs the kernel; `-f FILE` among the arguments says how to reach it."""
+    if folder := os.environ.pop(FOLDER, ""):
+        enter(Path(folder))
     os.environ.update(settings(os.environ))
     sys.modules[NAME] = sys.modules[__name__]
     # Torch's threads wait for each other by spinning. Where the node's cores are shared, by a second session or the notebook server

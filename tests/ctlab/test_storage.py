@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,20 +16,7 @@ from ctlab.storage import reading
 
 from tests.ctlab.samples import series as slices
 from tests.ctlab.samples import write_case, write_series
-
-NOBODY = 65534
-
-
-@contextmanager
-def another_person() -> Iterator[None]:
-    """Root may read everything: whoever runs the tests as root is somebody else meanwhile."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
+from tests.somebody import another_person
 
 
 @pytest.fixture

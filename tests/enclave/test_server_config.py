@@ -79,7 +79,6 @@ def test_of_the_job_s_environment_only_what_belongs_inside():
 def test_nothing_is_kept_that_a_person_deleted_ran_or_trusted():
     traits = json.loads(MADE.files[f"{HOME}/.jupyter/jupyter_server_config.json"])
     assert traits["FileContentsManager"]["delete_to_trash"] is False
-    assert traits["NotebookNotary"]["db_file"] == ":memory:"
     assert traits["ServerApp"]["terminals_enabled"] is False
     assert json.loads(MADE.files[f"{HOME}/.ipython/profile_default/ipython_config.json"])["HistoryManager"] == {"enabled": False}
 
