@@ -1,4 +1,4 @@
-"""`bin/bench chaos`: random faults over live sessions on a real Slurm; how many sessions were orphaned, lost or charged twice."""
+"""`bin/bench chaos`: random faults over live sessions on a real batch system; how many were orphaned, lost or charged twice."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from bench.faults import DATABASE, FAULTS
+from bench.batch import BATCHES, Batch
+from bench.faults import DATABASE, faults
 from bench.person import Person, PersonError
 from bench.report import Report, say
 from testbed import services
+from testbed.build import Texts
 from testbed.host import TestbedError
 from testbed.site import Testbed
 
 PEOPLE = ("tanaka", "suzuki")
 """Who may have a session at the testbed's site."""
 COUNT = 500
-QUICK = 7
-"""One of each fault, for CI."""
 BETWEEN = 10
 """Faults between two looks at what is left."""
 CALM_S = 120.0
@@ -61,17 +61,6 @@ def asked(site: Testbed, statement: str) -> list[dict[str, object]]:
     return rows
 
 
-def jobs(site: Testbed) -> list[tuple[str, str, str, float | None]]:
-    """Number, name, state and seconds of every job that the batch system still knows; None where it has not run to its end."""
-    argv = ["env", "SLURM_TIME_FORMAT=%s", "squeue", "--all", "--noheader", "--states=all", "--format=%i|%t|%S|%e|%j"]
-    found = []
-    for line in site.run("hub", argv, check=True).stdout.splitlines():
-        number, state, began, ended, name = line.split("|", 4)
-        seconds = float(ended) - float(began) if began.isdigit() and ended.isdigit() else None
-        found.append((number, name, state, seconds))
-    return found
-
-
 async def live(site: Testbed, name: str, chance: random.Random, seen: Seen, over: asyncio.Event) -> None:
     """One person's day: ask, work a little, stop or come back; whatever goes wrong, try again."""
     while not over.is_set():
@@ -98,30 +87,30 @@ async def running(site: Testbed, many: int) -> None:
     raise TestbedError("no sessions to let things go wrong with")
 
 
-def disagreement(site: Testbed) -> tuple[set[str], set[str]]:
+def disagreement(site: Testbed, batch: Batch) -> tuple[set[str], set[str]]:
     """Jobs that are nobody's, and sessions whose job is not there."""
     rows = asked(site, "SELECT id, job, state FROM session WHERE state != 'ended'")
-    alive = {(number, name) for number, name, state, _ in jobs(site) if state in {"PD", "CF", "R", "CG"}}
-    mine = {(str(row["job"]), f"renkei-{row['id']}") for row in rows}
+    alive = {(job.number, job.name) for job in batch.jobs(site.host("hub")) if job.alive}
+    mine = {(str(row["job"]), batch.listed(str(row["id"]))) for row in rows}
     return {name for _, name in alive - mine}, {name for _, name in mine - alive}
 
 
-async def settled(site: Testbed, seen: Seen) -> None:
+async def settled(site: Testbed, batch: Batch, seen: Seen) -> None:
     """Wait until database and batch system agree, and count what does not."""
     end = time.monotonic() + CALM_S
-    left = await asyncio.to_thread(disagreement, site)
+    left = await asyncio.to_thread(disagreement, site, batch)
     for _ in range(round(CALM_S)):
         if not any(left) or time.monotonic() > end:
             break
         await asyncio.sleep(1)
-        left = await asyncio.to_thread(disagreement, site)
+        left = await asyncio.to_thread(disagreement, site, batch)
     seen.wrong["orphans"] += len(left[0])
     seen.wrong["lost"] += len(left[1])
     for name in left[0] | left[1]:
         say(f"WRONG: {name} is an orphan or lost")
 
 
-def ended(site: Testbed, seen: Seen, since: float) -> None:
+def ended(site: Testbed, batch: Batch, seen: Seen, since: float) -> None:
     """Count sessions that ran and ended without anybody's wish, doubles, and charges that are too long."""
     rows = asked(site, f"SELECT * FROM session WHERE state = 'ended' AND ended > {since} AND running IS NOT NULL")  # noqa: S608
     for row in rows:
@@ -131,10 +120,10 @@ def ended(site: Testbed, seen: Seen, since: float) -> None:
         if not (wished and row["reason"] in WISHED) and not cut:
             seen.wrong["lost"] += 1
             say(f"WRONG: session {row['id']} of {row['user']} ended: {row['reason']}")
-    known = jobs(site)
-    names = collections.Counter(name for _, name, _, _ in known)
-    seen.wrong["doubles"] += sum(count - 1 for name, count in names.items() if name.startswith("renkei-"))
-    lasted = {number: seconds for number, _, _, seconds in known if seconds is not None}
+    known = batch.jobs(site.host("hub"))
+    names = collections.Counter(job.name for job in known)
+    seen.wrong["doubles"] += sum(count - 1 for name, count in names.items() if name.startswith(batch.listed("")))
+    lasted = {job.number: job.seconds for job in known if job.seconds is not None}
     for charge in asked(site, "SELECT session, job, ended - began AS seconds FROM quota_charge WHERE state = 'settled'"):
         seconds = lasted.get(str(charge["job"]))
         if seconds is not None and float(str(charge["seconds"] or 0)) > seconds + SLACK_S:
@@ -142,24 +131,26 @@ def ended(site: Testbed, seen: Seen, since: float) -> None:
             say(f"WRONG: session {charge['session']} was charged {charge['seconds']} s and ran {seconds} s")
 
 
-async def chaos(site: Testbed, count: int, seed: int) -> Seen:
-    """`count` faults, one after the other, each of every kind equally often in a random order; what came of them."""
+async def chaos(site: Testbed, batch: Batch, count: int | None, seed: int) -> Seen:
+    """`count` faults (None: one of each kind), one after the other, all kinds equally often, in random order; what came of them."""
     chance, seen, over = random.Random(seed), Seen(), asyncio.Event()  # noqa: S311  (no secret: a seed repeats it)
     people = [asyncio.create_task(live(site, name, random.Random(f"{seed}{name}"), seen, over)) for name in PEOPLE]  # noqa: S311
     await running(site, len(PEOPLE))
-    since, order = time.time(), [FAULTS[number % len(FAULTS)] for number in range(count)]
+    kinds = faults(batch)
+    count = len(kinds) if count is None else count
+    since, order = time.time(), [kinds[number % len(kinds)] for number in range(count)]
     chance.shuffle(order)
     for number, fault in enumerate(order, 1):
         await asyncio.sleep(chance.uniform(0, 3))
         begun = time.time()
-        lost = await asyncio.to_thread(fault, site, chance)
+        lost = await asyncio.to_thread(fault, site, batch, chance)
         seen.faults[fault.__name__] += 1
         if lost:
             seen.cuts += [begun, time.time()]
         say(f"{number}/{count}: {fault.__name__} {lost}")
         if number % BETWEEN == 0 or number == count:
-            await settled(site, seen)
-            await asyncio.to_thread(ended, site, seen, since)
+            await settled(site, batch, seen)
+            await asyncio.to_thread(ended, site, batch, seen, since)
             since = time.time()
     over.set()
     for task in people:
@@ -168,10 +159,11 @@ async def chaos(site: Testbed, count: int, seed: int) -> Seen:
     return seen
 
 
-def report(seen: Seen, site: Testbed, seed: int) -> Report:
+def report(seen: Seen, site: Testbed, scheduler: str, seed: int) -> Report:
     """The sum of what went wrong, and what happened."""
     became = asked(site, "SELECT coalesce(reason, state) AS what, count(*) AS many FROM session GROUP BY 1")
     detail: dict[str, object] = {
+        "scheduler": scheduler,
         "seed": seed,
         "faults": dict(seen.faults),
         "wrong": dict(seen.wrong),
@@ -186,13 +178,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/bench chaos")
     parser.add_argument("--faults", type=int, default=COUNT)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} faults, one of each kind")
+    parser.add_argument("--quick", action="store_true", help="one fault of each kind")
+    parser.add_argument("--scheduler", choices=sorted(BATCHES), default="slurm", help="the site's batch system")
     options = parser.parse_args()
     site = Testbed("bench-chaos", progress=say)
     try:
-        site.up()
-        seen = asyncio.run(chaos(site, QUICK if options.quick else options.faults, options.seed))
-        report(seen, site, options.seed).print()
+        site.up(texts=Texts.on(options.scheduler, site.source))
+        batch = BATCHES[options.scheduler]()
+        seen = asyncio.run(chaos(site, batch, None if options.quick else options.faults, options.seed))
+        report(seen, site, options.scheduler, options.seed).print()
     except TestbedError as error:
         say(str(error))
         return 1

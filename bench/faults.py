@@ -6,32 +6,17 @@ import random
 import time
 from collections.abc import Callable
 
-from testbed import processes, services
+from bench.batch import Batch, kill
+from testbed import services
 from testbed.site import Testbed
 from testbed.slurm import GPU_NODES
 
 DATABASE = "/var/lib/renkei/hub/renkei.sqlite"
-TIMED_OUT = 'echo "error: Socket timed out on send/recv operation" >&2; exit 1'
-ANSWERS = {
-    "sbatch": ('"$real" "$@" > /dev/null', f'"$real" "$@" > /dev/null; {TIMED_OUT}', TIMED_OUT, 'sleep 2; exec "$real" "$@"'),
-    "squeue": ("exit 0", TIMED_OUT, 'sleep 4; exec "$real" "$@"'),
-    "scancel": (f'"$real" "$@"; {TIMED_OUT}', TIMED_OUT, "exit 0"),
-}
-"""Command of Slurm → what it does instead for some seconds, the real one being at `$real`."""
+REAL = "/usr/local/lib/real"
+"""Where a command is while another lies in its place."""
 
 
-def kill(site: Testbed, host: str, *programs: str, uids: range = range(0)) -> None:
-    """End at once what runs of `programs` (how an argument ends) or under one of `uids` on a host."""
-    found = [
-        each.pid
-        for each in site.host(host).processes()
-        if each.uid in uids or any(word.endswith(program) for word in each.argv for program in programs)
-    ]
-    processes.kill(found)
-    processes.wait_gone(found, 10)
-
-
-def hub(site: Testbed, chance: random.Random) -> str:
+def hub(site: Testbed, _: Batch, chance: random.Random) -> str:
     """JupyterHub dies and is started again."""
     site.kill_hub()
     time.sleep(chance.uniform(0, 2))
@@ -39,38 +24,37 @@ def hub(site: Testbed, chance: random.Random) -> str:
     return ""
 
 
-def proxy(site: Testbed, _: random.Random) -> str:
+def proxy(site: Testbed, _: Batch, __: random.Random) -> str:
     """The proxy dies; the hub starts another."""
-    kill(site, "hub", "/configurable-http-proxy")
+    kill(site.host("hub"), "/configurable-http-proxy")
     return ""
 
 
-def controller(site: Testbed, chance: random.Random) -> str:
+def controller(site: Testbed, batch: Batch, chance: random.Random) -> str:
     """The batch system's controller dies and comes back."""
-    kill(site, "hub", "/slurmctld")
+    batch.stop(site)
     time.sleep(chance.uniform(0, 5))
-    site.run("hub", ["/usr/sbin/slurmctld"], check=True)
+    batch.start(site)
     return ""
 
 
-def node_daemon(site: Testbed, chance: random.Random) -> str:
+def node_daemon(site: Testbed, batch: Batch, chance: random.Random) -> str:
     """A node's daemon dies and comes back; its jobs go on."""
     node = chance.choice(GPU_NODES)
-    kill(site, node, "/slurmd")
+    batch.stop_node(site, node)
     time.sleep(chance.uniform(0, 4))
-    site.run(node, ["/usr/sbin/slurmd"], check=True)
+    batch.start_node(site, node)
     return ""
 
 
-def node(site: Testbed, chance: random.Random) -> str:
+def node(site: Testbed, batch: Batch, chance: random.Random) -> str:
     """A node loses all that runs on it; its name."""
     lost = chance.choice(GPU_NODES)
-    kill(site, lost, "/slurmd", ".batch]", uids=range(20_101, 20_200))
-    site.run(lost, ["/usr/sbin/slurmd"], check=True)
+    batch.lose(site, lost)
     return lost
 
 
-def database(site: Testbed, chance: random.Random) -> str:
+def database(site: Testbed, _: Batch, chance: random.Random) -> str:
     """Nobody can write to the database for some seconds: longer than a writer waits, now and then."""
     held = chance.choice((1, 3, 13))
     program = (
@@ -81,12 +65,14 @@ def database(site: Testbed, chance: random.Random) -> str:
     return ""
 
 
-def answers(site: Testbed, chance: random.Random) -> str:
+def answers(site: Testbed, batch: Batch, chance: random.Random) -> str:
     """A command of the batch system loses its answers for some seconds."""
-    command = chance.choice(sorted(ANSWERS))
+    command = chance.choice(sorted(batch.answers))
     host = site.host("hub")
-    host.run(["cp", "--no-clobber", f"/usr/bin/{command}", f"/usr/local/bin/real-{command}"], check=True)
-    script = f"#!/bin/sh\nreal=/usr/local/bin/real-{command}\n{chance.choice(ANSWERS[command])}\n"
+    # Under its own name, by which some programs know what they are.
+    host.folder(REAL)
+    host.run(["cp", "--no-clobber", f"/usr/bin/{command}", f"{REAL}/{command}"], check=True)
+    script = f"#!/bin/sh\nreal={REAL}/{command}\n{chance.choice(batch.answers[command])}\n"
     host.write(f"/usr/local/bin/our-{command}", script, 0o755)
     host.run(["mount", "--bind", f"/usr/local/bin/our-{command}", f"/usr/bin/{command}"], check=True)
     time.sleep(chance.uniform(2, 8))
@@ -94,4 +80,9 @@ def answers(site: Testbed, chance: random.Random) -> str:
     return ""
 
 
-FAULTS: tuple[Callable[[Testbed, random.Random], str], ...] = (hub, proxy, controller, node_daemon, node, database, answers)
+Fault = Callable[[Testbed, Batch, random.Random], str]
+
+
+def faults(batch: Batch) -> tuple[Fault, ...]:
+    """Those that there are with a batch system: without daemons on its nodes, none of them can die."""
+    return (hub, proxy, controller, *((node_daemon,) if batch.node_daemons else ()), node, database, answers)

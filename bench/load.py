@@ -1,4 +1,4 @@
-"""`bin/bench load`: many people ask at once on real Slurm; how quickly the hub's API goes on answering, and what became of them.
+"""`bin/bench load`: many people ask at once at a real site; how quickly the hub's API goes on answering, and what became of them.
 
 Accounts, quota, job, certificate, mount, walls and doorway are real; only the notebook server in the sandbox is a tiny HTTP
 process.
@@ -16,8 +16,10 @@ import msgspec
 
 from bench import crowd
 from bench.asking import Crowd, Seen
+from bench.batch import BATCHES, Batch
 from bench.report import Report, quartiles, say
 from testbed import services
+from testbed.build import Texts
 from testbed.host import Host, TestbedError
 from testbed.layout import NODES, PAGE_PORT, address
 from testbed.site import Testbed
@@ -43,11 +45,11 @@ Rulebook(database).set_rule(Rule(scope=Scope.EVERYONE, kind=Kind.SESSIONS, limit
 """
 
 
-def prepare(testbed: Testbed, people: int, slots: int, password: str) -> tuple[str, ...]:
+def prepare(testbed: Testbed, batch: Batch, people: int, slots: int, password: str) -> tuple[str, ...]:
     """Processors, people, the tiny server and the rule; the hub runs afterwards. The people's names."""
     hub = testbed.host("hub")
-    crowd.processors(testbed, slots)
-    names = crowd.people(testbed, people, password)
+    batch.processors(testbed, slots)
+    names = crowd.people(testbed, batch, people, password)
     tiny = Path(__file__).with_name("tiny.py").read_text()
     for name in NODES:
         host = testbed.host(name)
@@ -83,13 +85,14 @@ def told(audit: str) -> dict[str, str]:
     return {line.user: reasons[line.event] or line.reason or "" for line in lines if line.event in reasons and line.user}
 
 
-def report(seen: Seen, people: int, queued: set[str], ended: dict[str, str]) -> Report:
+def report(seen: Seen, people: int, scheduler: str, queued: set[str], ended: dict[str, str]) -> Report:
     """The 95th percentile, and what became of each."""
     refused = set(seen.refused) | {name for name, reason in ended.items() if reason == "quota"}
     served = set(seen.served) - refused
     waiting = [name for name in set(seen.pending) - refused - served if f"rs-{name}" in queued]
     failed = sorted(reason for name, reason in ended.items() if name not in served and reason != "quota")
     detail: dict[str, object] = {
+        "scheduler": scheduler,
         "people": people,
         "within_s": WITHIN_S,
         "served": len(served),
@@ -112,20 +115,22 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--slots", type=int, default=SLOTS, help="sessions that a node has processors for")
     parser.add_argument("--look", type=float, default=LOOK_S, help="seconds that each looks after the last has asked")
+    parser.add_argument("--scheduler", choices=sorted(BATCHES), default="slurm", help="the site's batch system")
     options = parser.parse_args()
     testbed = Testbed("bench-load", progress=say)
     password = secrets.token_urlsafe(9)
     try:
-        testbed.up(hub=False)
-        names = prepare(testbed, options.people, options.slots, password)
+        testbed.up(hub=False, texts=Texts.on(options.scheduler, testbed.source))
+        batch = BATCHES[options.scheduler]()
+        names = prepare(testbed, batch, options.people, options.slots, password)
         hub = testbed.host("hub")
         crowd.favour(hub)
         wish: dict[str, object] = {"resource_group": "ct-link", "destination": "cloud", "gpus": 0, "hours": 1, "language": "en"}
         url = f"http://{address('hub')}:{PAGE_PORT}"
         seen = ask(hub, Crowd(hub=url, people=names, password=password, options=wish, within=WITHIN_S, look=options.look))
-        queued = set(hub.run(["squeue", "--noheader", "--all", "--format=%u"], check=True).stdout.split())
+        queued = {job.account for job in batch.jobs(hub) if job.alive}
         ended = told(hub.path(AUDIT).read_text())
-        report(seen, options.people, queued, ended).print()
+        report(seen, options.people, options.scheduler, queued, ended).print()
     except TestbedError as error:
         say(str(error))
         return 1

@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from bench import crowd
+from bench.batch import Slurm
 from bench.polling import FOLDER, LOG, Arm, Counted
 from bench.report import Report, say
 from testbed import services
@@ -65,7 +65,7 @@ def measure(testbed: Testbed, seconds: float) -> Report:
     hub.folder(FOLDER)
     for name in ("sudo", "squeue", "sinfo", "scontrol"):
         hub.write(f"{FOLDER}/{name}", _COUNTING, 0o755)
-    crowd.processors(testbed, SESSIONS // 2)
+    Slurm().processors(testbed, SESSIONS // 2)
     others = submit(hub, QUEUED, "another")
     running = submit(hub, SESSIONS - QUEUED, "renkei-running")
     say(f"{len(running)} jobs of sessions are being started…")

@@ -156,7 +156,7 @@ class Pjm:
         return found
 
     async def capacity(self) -> tuple[NodeStatus, ...]:
-        """Nothing: PJM tells an ordinary account neither which nodes there are nor what is free on them."""
+        """Nothing: no documented output of PJM tells an ordinary account what is free ("What is free" in docs/pjm.md)."""
         return ()
 
     async def find(self, names: Collection[str]) -> tuple[Found, ...]:

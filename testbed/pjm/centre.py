@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from testbed.pjm.job import DELETED, ELAPSE, NO_FOLDER, NODE_DOWN, OVER, REASONS, WAITING, Job
-from testbed.pjm.switches import Switches
+from testbed.pjm.switches import Group, Switches
 
 
 class Running(Protocol):
@@ -29,8 +29,6 @@ class Centre:
         self._start = start
         self._next = first
         self._running: dict[int, Running] = {}
-        self._killed: dict[int, float] = {}
-        """When a job's processes are killed that were told before."""
 
     def number(self) -> int:
         """The next job's."""
@@ -40,6 +38,13 @@ class Centre:
     def accept(self, job: Job) -> None:
         """A job was handed in."""
         self.jobs[job.number] = job
+
+    def restore(self, job: Job, running: Running | None) -> None:
+        """A job as it was kept, and its processes where it has some: the daemon that began it is no more."""
+        self.jobs[job.number] = job
+        self._next = max(self._next, job.number + 1)
+        if running is not None:
+            self._running[job.number] = running
 
     def living(self, uid: int) -> int:
         """How many jobs of an account are not over."""
@@ -103,13 +108,18 @@ class Centre:
             job.pjm_code = NODE_DOWN
             self._over(job, "EXT", now)
 
+    def lost(self, number: int, running: Running) -> None:
+        """A job's processes are gone from the node, and nobody there has told how."""
+        if self._running.get(number) is running:
+            self.lose(self.jobs[number])
+
     def ended(self, number: int, running: Running, code: int, signum: int, *, folder: bool) -> None:
         """The first process of a job has ended, and nothing of it is left on the node."""
         if self._running.get(number) is not running:
             return
         del self._running[number]
-        self._killed.pop(number, None)
         job, now = self.jobs[number], time.time()
+        job.kill_at = 0.0
         job.code, job.signal = code, signum
         if not folder:
             job.code, job.pjm_code = 0, NO_FOLDER
@@ -159,17 +169,17 @@ class Centre:
         self._running[job.number] = self._start(job)
 
     def _watch(self, job: Job, now: float, switches: Switches) -> None:
-        if self._killed.get(job.number, now + 1) <= now:
-            self._killed[job.number] = now + 1
+        if job.kill_at and job.kill_at <= now:
+            job.kill_at = now + 1
             self.signal(job, signal.SIGKILL)
         elif job.elapse and not job.warned and now - job.begun >= job.elapse:
             job.warned = True
-            self._killed[job.number] = now + switches.grace_s
+            job.kill_at = now + switches.grace_s
             self.signal(job, signal.SIGXCPU)
 
     def _end(self, job: Job, switches: Switches) -> None:
         if switches.deletion == "TERM":
-            self._killed[job.number] = time.time() + switches.grace_s
+            job.kill_at = time.time() + switches.grace_s
             self.signal(job, signal.SIGTERM)
         else:
             self.signal(job, signal.SIGKILL)
@@ -185,6 +195,12 @@ class Centre:
         for node in group.nodes if group else ():
             there = [each for each in self.jobs.values() if each.node == node and each.state not in OVER | {"QUE", "HLD", "ERR"}]
             whole = job.nodes > 0 or any(each.nodes for each in there)
-            if (whole and not there) or (not whole and group and sum(each.gpus for each in there) + job.gpus <= group.gpus):
+            if (whole and not there) or (not whole and group and _has_room(group, there, job)):
                 return node
         return ""
+
+
+def _has_room(group: Group, there: Sequence[Job], job: Job) -> bool:
+    """Whether a node of `group` has GPUs and cores enough for `job` beside those that are `there`."""
+    gpus, cores = sum(each.gpus for each in (*there, job)), sum(each.cores for each in (*there, job))
+    return gpus <= group.gpus and (not group.cores or cores <= group.cores)

@@ -1,17 +1,17 @@
 """PJM's daemon for one testbed, outside its hosts: listens on the hub's socket, has jobs run on nodes as whoever handed them in.
 
 Run as `python3 -I -S daemon.py MARK` with JSON on stdin: the first processes of hub and nodes, their addresses. It answers `ready`.
+What it knows of jobs lies in the hub's spool: killed and started again it goes on where it was, and so have the jobs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
-import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -20,56 +20,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from testbed.host import STANDALONE, Host
+from testbed.host import Host
 from testbed.pjm import switches
 from testbed.pjm.centre import Centre
 from testbed.pjm.job import Job
+from testbed.pjm.on_node import SPOOL, OnNode
 from testbed.pjm.verbs import Caller, Verbs
 
-SOCKET, SPOOL, SWITCHES = "/run/pjm/socket", "/var/spool/pjm", "/etc/pjm.json"
-SUPERVISOR = "/opt/renkei/src/testbed/pjm/supervisor.py"
+SOCKET, SWITCHES = "/run/pjm/socket", "/etc/pjm.json"
 STEP_S = 0.05
 QUESTION_LIMIT = 4 << 20
-
-
-class OnNode:
-    """A job's supervisor, over its two pipes."""
-
-    def __init__(self, daemon: Daemon, job: Job) -> None:
-        host = daemon.hosts[job.node]
-        folder = f"{SPOOL}/{job.number}"
-        nodes = f"{folder}/.d{job.number:010}_nodeinfo"
-        order = {
-            "user": job.user, "uid": job.uid, "gid": job.gid, "folder": job.folder, "script": job.script,
-            "path": f"{folder}/script", "output": job.output, "error": job.error, "nodes": nodes,
-            "addresses": f"{daemon.addresses[job.node]}\n",
-            "environment": {**job.environment, "PJM_O_NODEINF": nodes, "HOSTNAME": job.node},
-        }  # fmt: skip
-        command, environment = host.command([*STANDALONE, SUPERVISOR])
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment, cwd="/")
-        self._write(json.dumps(order))
-        threading.Thread(target=self._listen, args=(daemon, job.number), daemon=True).start()
-
-    def signal(self, number: int) -> None:
-        """Send a signal to every process of the job."""
-        self._write(str(int(number)))
-
-    def _write(self, line: str) -> None:
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.write(f"{line}\n".encode())
-                self._process.stdin.flush()
-
-    def _listen(self, daemon: Daemon, number: int) -> None:
-        last = {"code": 1, "signal": int(signal.SIGKILL), "folder": True}
-        for line in self._process.stdout or ():
-            told = json.loads(line)
-            if told["event"] == "ended":
-                last = told
-        self._process.wait()
-        with daemon.lock:
-            daemon.centre.ended(number, self, last["code"], last["signal"], folder=bool(last["folder"]))
 
 
 class Daemon:
@@ -80,8 +40,12 @@ class Daemon:
         self.hub = Host("hub", order["hub"])
         self.hosts = {name: Host(name, first) for name, first in order["nodes"].items()}
         self.addresses: dict[str, str] = order["addresses"]
-        self.centre = Centre(lambda job: OnNode(self, job))
+        self.on_nodes: dict[int, OnNode] = {}
+        self.kept: dict[int, tuple[object, ...]] = {}
+        """What the spool has of each job."""
+        self.centre = Centre(self._start)
         self.verbs = Verbs(self.centre, self.addresses.__getitem__)
+        self._restore()
 
     def switches(self) -> switches.Switches:
         """As they stand now."""
@@ -114,22 +78,59 @@ class Daemon:
             told = self.switches()
             time.sleep(told.latency_s)
             with self.lock:
-                known = set(self.centre.jobs)
                 said = self.verbs.answer(question["argv"], self.caller(uid, question), told)
-                for number in set(self.centre.jobs) - known:
-                    self._spool(self.centre.jobs[number])
+                self._keep()
             with contextlib.suppress(OSError):
                 line.sendall(json.dumps({"out": said.out, "err": said.err, "code": said.code}).encode())
 
-    def _spool(self, job: Job) -> None:
-        """A copy that is never taken away: whatever a script carries lies here for whoever can read it."""
-        self.hub.write(f"{SPOOL}/{job.number}.sh", job.script, 0o600)
+    def _start(self, job: Job) -> OnNode:
+        # Kept before: what runs must not be begun a second time by whoever comes after this daemon.
+        self._keep()
+        on_node = OnNode(self.hosts[job.node], job)
+        on_node.begin(job, self.addresses[job.node])
+        self.on_nodes[job.number] = on_node
+        return on_node
+
+    def _keep(self) -> None:
+        """Write down what has changed of any job. Scripts are never taken away: whoever can read here has what they carry."""
+        for number, job in self.centre.jobs.items():
+            now = tuple(vars(job).values())
+            if self.kept.get(number) == now:
+                continue
+            if number not in self.kept:
+                self.hub.write(f"{SPOOL}/{number}.sh", job.script, 0o600)
+            told = dataclasses.asdict(dataclasses.replace(job, script=""))
+            self.hub.write(f"{SPOOL}/{number}.new", json.dumps(told), 0o600)
+            self.hub.path(f"{SPOOL}/{number}.new").rename(self.hub.path(f"{SPOOL}/{number}.json"))
+            self.kept[number] = now
+
+    def _restore(self) -> None:
+        """Take up the jobs of the daemon before this one."""
+        for path in sorted(self.hub.path(SPOOL).glob("*.json")):
+            job = Job(**{**json.loads(path.read_text()), "script": path.with_suffix(".sh").read_text()})
+            if job.state == "RUN":
+                self.on_nodes[job.number] = OnNode(self.hosts[job.node], job)
+            self.centre.restore(job, self.on_nodes.get(job.number))
+
+    def _look(self) -> None:
+        """Which jobs have ended on their nodes, and which were lost with them."""
+        for number, on_node in list(self.on_nodes.items()):
+            end = on_node.end()
+            if end is None:
+                continue
+            del self.on_nodes[number]
+            if end.lost:
+                self.centre.lost(number, on_node)
+            else:
+                self.centre.ended(number, on_node, end.code, end.signal, folder=end.folder)
 
     def run(self) -> None:
         """Go on for ever."""
         while True:
             with self.lock:
+                self._look()
                 self.centre.step(self.switches())
+                self._keep()
             time.sleep(STEP_S)
 
 

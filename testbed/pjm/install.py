@@ -11,7 +11,8 @@ from testbed import processes
 from testbed.host import STANDALONE, Host, TestbedError
 from testbed.layout import NODES, address
 from testbed.pjm import switches
-from testbed.pjm.daemon import SPOOL, SWITCHES
+from testbed.pjm.daemon import SWITCHES
+from testbed.pjm.on_node import SPOOL
 from testbed.pjm.switches import Group, Switches
 from testbed.slurm import GPU_NODES
 

@@ -30,6 +30,7 @@ class Job:
     folder: str
     elapse: int
     gpus: int = 0
+    cores: int = 0
     nodes: int = 0
     """Whole nodes; 0: it shares one."""
     output: str = ""
@@ -51,6 +52,8 @@ class Job:
     deleted: bool = False
     warned: bool = False
     """Its limit is over, and its processes were told."""
+    kill_at: float = 0.0
+    """When its processes are killed that were told before; 0: they were not."""
 
     def enter(self, state: str, now: float) -> None:
         """It is in `state` from `now` on."""

@@ -54,7 +54,8 @@ def cell(job: Job, item: str, now: float) -> str:
         "rscg": job.rscgrp, "lst": job.last, "ec": str(job.code), "pc": str(job.pjm_code), "sn": str(job.signal), "pri": "127",
         "ermsg": job.reason, "elp": clock(job.elapsed(now)), "elpl": clock(job.elapse) if job.elapse else "-",
         "sdt": f"{begun:%m/%d %H:%M:%S}" if job.begun else f"({begun:%m/%d %H:%M})" if job.state in {"RNA", "RNP"} else "-",
-        "nnumr": str(job.nodes) if job.nodes else "-", "vnnuma": "-" if job.nodes else "1", "vcnuma": "-" if job.nodes else "1",
+        "nnumr": str(job.nodes) if job.nodes else "-", "vnnuma": "-" if job.nodes else "1",
+        "vcnuma": "-" if job.nodes else str(job.cores or 1),
         "vmema": "-" if job.nodes else "4096 MiB", "vpol": "-", "epol": "-", "rankm": "bychip",
         "adt": f"{dt.datetime.fromtimestamp(job.accepted, JST):%m/%d %H:%M:%S}",
     }  # fmt: skip

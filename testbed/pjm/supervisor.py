@@ -1,7 +1,8 @@
 """A job's first process on its node, as root: starts the script as the account, passes signals on, cleans up, and tells.
 
-Run as `python3 -I -S supervisor.py`. The order is one line of JSON on stdin; further lines there are numbers of signals for every
-process of the job. It answers lines of JSON on stdout. When stdin ends, the job does. Standard library alone.
+Run as `python3 -I -S supervisor.py` with the order, JSON, on stdin. Lines in the pipe that the order names are numbers of signals
+for every process of the job; how it ended is a file beside it. Neither needs the daemon that gave the order: as with PJM, a job
+goes on without it. Standard library alone.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ NO_FOLDER = 120
 """Exit code of a first process that could not get to its folder or its output."""
 
 
-def tell(**event: object) -> None:
-    """One line to whoever started this; it may be gone."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(json.dumps(event) + "\n")
-        sys.stdout.flush()
+def tell(path: str, **end: object) -> None:
+    """Write how the job ended, whole or not at all."""
+    Path(f"{path}.new").write_text(json.dumps(end))
+    Path(f"{path}.new").rename(path)
 
 
 def descendants() -> list[int]:
@@ -93,29 +93,25 @@ def clear(order: dict[str, Any]) -> None:
         Path(order["path"]).parent.rmdir()
 
 
-def wait(first: int) -> int:
-    """The first process's status; meanwhile others are buried and signals passed on."""
+def wait(first: int, pipe: int) -> int:
+    """The first process's status; meanwhile others are buried and signals out of `pipe` passed on."""
     reading, writing = os.pipe2(os.O_NONBLOCK)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writing)
-    listening, left = [reading, 0], b""
+    left = b""
     while True:
         with contextlib.suppress(ChildProcessError):
             while (buried := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 if buried[0] == first:
                     signal.set_wakeup_fd(-1)
                     return buried[1]
-        ready, _, _ = select.select(listening, [], [])
+        ready, _, _ = select.select([reading, pipe], [], [])
         if reading in ready:
             os.read(reading, 4096)
-        if 0 in ready:
-            said = os.read(0, 4096)
-            *lines, left = (left + said).split(b"\n")
+        if pipe in ready:
+            *lines, left = (left + os.read(pipe, 4096)).split(b"\n")
             for line in lines:
                 signal_all(int(line))
-            if not said:
-                listening = [reading]
-                signal_all(signal.SIGKILL)
 
 
 def end_all() -> None:
@@ -129,34 +125,25 @@ def end_all() -> None:
         time.sleep(0.01)
 
 
-def first_line() -> str:
-    """The order, read byte by byte: nothing of what follows may be taken with it."""
-    line = b""
-    while not line.endswith(b"\n"):
-        piece = os.read(0, 1)
-        if not piece:
-            break
-        line += piece
-    return line.decode()
-
-
 def main() -> int:
     """One job."""
-    order = json.loads(first_line())
+    order = json.load(sys.stdin)
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     prepare(order)
+    os.mkfifo(order["signals"], 0o600)
+    # For writing too: it does not end when whoever wrote last closes it.
+    pipe = os.open(order["signals"], os.O_RDWR | os.O_NONBLOCK)
     first = os.fork()
     if first == 0:
         try:
             become(order)
         finally:
             os._exit(127)
-    tell(event="begun")
-    status = wait(first)
+    status = wait(first, pipe)
     end_all()
     clear(order)
     code = os.waitstatus_to_exitcode(status)
-    tell(event="ended", code=max(code, 0), signal=max(-code, 0), folder=code != NO_FOLDER)
+    tell(order["ended"], code=max(code, 0), signal=max(-code, 0), folder=code != NO_FOLDER)
     return 0
 
 

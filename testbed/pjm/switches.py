@@ -20,6 +20,8 @@ class Group:
     elapse: int = 86_400
     """Longest time of a job, in seconds."""
     disabled: bool = False
+    cores: int = 0
+    """Cores of each node, for `vnode-core`; 0: more than anybody asks for."""
 
 
 @dataclass(frozen=True)

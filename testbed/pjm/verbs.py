@@ -111,9 +111,10 @@ def submit(verbs: Verbs, caller: Caller, arguments: list[str], said: Said) -> No
     name = request.resources.get("rscgrp", "")
     group = _permitted(name, caller, switches)
     elapse = request.elapse or group.elapse
-    gpus, nodes = request.number("gpu"), request.number("node")
+    gpus, cores, nodes = request.number("gpu"), request.number("vnode-core"), request.number("node")
     _within("elapse", elapse, 1, group.elapse)
     _within("gpu", gpus, 0, group.gpus)
+    _within("vnode-core", cores, 0, group.cores or cores)
     _within("node", nodes, 0, len(group.nodes))
     if switches.accept_limit and verbs.centre.living(caller.uid) >= switches.accept_limit:
         raise RefusedError("72", "Job exceeded the accept limit: ru-accept.")
@@ -126,7 +127,7 @@ def submit(verbs: Verbs, caller: Caller, arguments: list[str], said: Said) -> No
     error = output if "join" in asked else files.get("err", output.removesuffix(".out") + ".err")
     job = Job(
         number=number, name=title, user=caller.user, uid=caller.uid, gid=caller.gid, group=caller.group, rscgrp=name,
-        script=script, folder=caller.folder, elapse=elapse, gpus=gpus, nodes=nodes, output=output, error=error,
+        script=script, folder=caller.folder, elapse=elapse, gpus=gpus, cores=cores, nodes=nodes, output=output, error=error,
         environment=environment, comment=asked.get("comment", ""),
         restart="norestart" not in asked and (switches.restart or "restart" in asked),
     )  # fmt: skip

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.chaos import QUICK, chaos
-from bench.faults import FAULTS
+from bench.batch import Slurm
+from bench.chaos import chaos
+from bench.faults import faults
 from testbed.site import Testbed
 
 pytestmark = pytest.mark.site
@@ -28,7 +29,8 @@ def apart(site: Testbed) -> Iterator[Testbed]:
 
 
 async def test_one_fault_of_each_kind_leaves_everything_in_order(apart):
-    seen = await chaos(apart, QUICK, seed=1)
+    batch = Slurm()
+    seen = await chaos(apart, batch, None, seed=1)
 
-    assert len(seen.faults) == len(FAULTS)
+    assert len(seen.faults) == len(faults(batch))
     assert sum(seen.wrong.values()) == 0, seen.wrong

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from bench.batch import Pjm
 from bench.person import Person, PersonError
 from enclave.messages import Reason, Start, encode
 from spawner import reasons
@@ -142,16 +143,15 @@ async def test_a_session_from_the_wish_to_the_end_and_nothing_that_it_carried_is
 
 
 async def test_at_the_centres_limit_the_enclave_ends_by_itself_and_states_what_was_left(site_on_pjm):
-    # PJM itself gives ten seconds, which have been enough so far; whether they are is no question for a machine with other work.
-    with turned(site_on_pjm, grace_s=60.0):
-        async with person(site_on_pjm, "tanaka") as tanaka:
-            await tanaka.ask_for_server({"destination": "cloud", "gpus": 1, "hours": 1})
-            await tanaka.wait_until_ready()
-            await tanaka.open_lab()
-            [[job, *_]] = jobs(site_on_pjm)
-            site_on_pjm.run("hub", ["pjmadm", "limit", job, "1"], check=True)
-            await until(lambda: job in {each[0] for each in jobs(site_on_pjm, "-H")})
-            end = await until(lambda: [each for each in audit(site_on_pjm) if ends(each, job)])
+    # SIGXCPU, and ten seconds later the kill, as at a centre: in them it has to unmount and to say what is left.
+    async with person(site_on_pjm, "tanaka") as tanaka:
+        await tanaka.ask_for_server({"destination": "cloud", "gpus": 1, "hours": 1})
+        await tanaka.wait_until_ready()
+        await tanaka.open_lab()
+        [[job, *_]] = jobs(site_on_pjm)
+        site_on_pjm.run("hub", ["pjmadm", "limit", job, "1"], check=True)
+        await until(lambda: job in {each[0] for each in jobs(site_on_pjm, "-H")})
+        end = await until(lambda: [each for each in audit(site_on_pjm) if ends(each, job)])
 
     assert end[0]["reason"] == Reason.TIME_UP
     [over] = [each for each in jobs(site_on_pjm, "-H") if each[0] == job]
@@ -194,3 +194,42 @@ async def test_a_job_whose_submission_broke_off_is_found_and_never_handed_in_twi
             site_on_pjm.run("hub", ["pjdel", job], check=True)
 
             assert await asking == reasons.sentence(Reason.CANCELLED, "en")
+
+
+SCRIPT = "#!/bin/bash\n#PJM -L rscgrp=ct-link,elapse=600\n#PJM --norestart -j -o /dev/null\n{}\n"
+
+
+async def begun(site: Testbed, what: str) -> str:
+    """The number of a job that runs by now."""
+    answer = site.run("hub", ["pjsub", "-z", "jid"], user="rs-tanaka", input=SCRIPT.format(what), check=True)
+    job = answer.stdout.strip()
+    await until(lambda: [job, "RUN"] in [each[:2] for each in jobs(site)])
+    return job
+
+
+async def test_jobs_go_on_without_the_daemon_of_the_emulator_and_the_next_one_knows_how_they_ended(site_on_pjm):
+    batch, hub = Pjm(), site_on_pjm.host("hub")
+    short, long = await begun(site_on_pjm, "sleep 1.25; exit 7"), await begun(site_on_pjm, "sleep 600.5")
+
+    batch.stop(site_on_pjm)
+    answer = hub.run(["pjstat"])
+    await until(lambda: not any("1.25" in each.argv for node in ("cx01", "cx02") for each in site_on_pjm.host(node).processes()))
+    batch.start(site_on_pjm)
+    await until(lambda: [short, "EXT"] in [each[:2] for each in jobs(site_on_pjm, "-H")])
+
+    known = {job.number: job for job in batch.jobs(hub)}
+    assert (answer.returncode, answer.stderr) == (1, "[ERR.] PJM 0290 pjstat PJM daemon is not present.\n")
+    assert hub.run(["pjstat", "-H", "--data", "--choose=ec", short], check=True).stdout.splitlines() == ["H,EC", ",7"]
+    assert (known[short].alive, known[long].alive) == (False, True)
+    assert known[short].seconds is not None
+    hub.run(["pjdel", long], user="rs-tanaka", check=True)
+    await until(lambda: not any("600.5" in each.argv for node in ("cx01", "cx02") for each in site_on_pjm.host(node).processes()))
+
+
+async def test_a_job_whose_node_is_lost_is_over_and_its_code_says_so(site_on_pjm):
+    job = await begun(site_on_pjm, "sleep 600")
+    for node in ("cx01", "cx02"):
+        Pjm().lose(site_on_pjm, node)
+
+    over = await until(lambda: [each for each in jobs(site_on_pjm, "-H") if each[0] == job])
+    assert over[0][1:3] == ["EXT", "20"]

@@ -234,6 +234,14 @@ def test_what_does_not_fit_waits(house):
     assert house.state(numbers[2]) == "RUN"
 
 
+def test_cores_that_a_node_has_not_are_waited_for_too(house):
+    house.turn(groups={"cx-link": Group(("cx01",), 4, cores=3)})
+    numbers = [house.submit(SCRIPT.replace("gpu=1", "vnode-core=2")) for _ in range(2)]
+    house.step(4)
+    assert [house.state(each) for each in numbers] == ["RUN", "QUE"]
+    assert house.say("pjsub", "-L", "vnode-core=4", script=SCRIPT).err.startswith("[ERR.] PJM 0057 pjsub vnode-core=4 ")
+
+
 def test_a_whole_node_is_shared_with_nobody(house):
     whole = SCRIPT.replace("gpu=1", "node=1")
     numbers = [house.submit(whole), house.submit(SCRIPT), house.submit(whole)]
@@ -249,7 +257,7 @@ def test_at_its_limit_a_job_is_told_and_killed_when_the_grace_is_over(house):
     house.step(2)
     assert house.started[number].sent == [signal.SIGXCPU]
     house.turn(grace_s=0.0)
-    house.centre._killed[number] = time.time() - 1
+    house.centre.jobs[number].kill_at = time.time() - 1
     house.step()
     assert house.started[number].sent == [signal.SIGXCPU, signal.SIGKILL]
 
