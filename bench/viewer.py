@@ -6,6 +6,7 @@ The volume is 512 × 512 × 600 int16 with five labels, in three panes; kernel, 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -201,17 +202,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         lab.run(_REMEMBER)
         _rest(lab)
         time.sleep(3)
+        before = lab.spent()
         seen = wheel(lab, given.notches)
+        busy = lab.spent() - before
         quick = [each for each in seen if not each.exact]
         waits = [each.seen - each.since for each in quick]
         say(f"wheel: p95 {p95(waits):.1f} ms over {len(quick)} frames of {given.notches} notches")
+        before = lab.spent()
         rate, dragged = drag(lab)
+        busy_dragging = lab.spent() - before
         say(f"dragging the window: {rate:.1f} frames/s")
     detail: dict[str, object] = {
         "notches": given.notches, "frames": len(quick), "wheel_ms": quartiles(waits), "kernel": kernel,
         "bytes_100_slices_share": round(sum(each.bytes for each in seen) / len(quick) * 100 / size, 5),
         "bytes_a_slice": round(statistics.median(each.bytes for each in quick)),
         "drag_frames_per_s": round(rate, 1), "drag_ms": quartiles([each.seen - each.since for each in dragged]),
+        "processor_ms_a_frame": {name: round(each * 1000 / len(quick), 1) for name, each in busy.items()},
+        "drag_processor_ms_a_frame": {name: round(each * 1000 / len(dragged), 1) for name, each in busy_dragging.items()},
+        "load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
     Report(bench="viewer", value=round(p95(waits), 1), unit="ms", better="lower", detail=detail).print()
     return 0

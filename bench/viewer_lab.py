@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from bench.report import say
+from enclave.server_config import SAYS_NOTHING_OF_CELLS
 from enclave.wire import CONTENT_SECURITY_POLICY
 
 ROOT = Path(__file__).parents[1]
@@ -39,8 +41,29 @@ _SWITCHES = (
 class Page:
     """The notebook in the browser."""
 
-    def __init__(self, driver: webdriver.Chrome) -> None:
+    def __init__(self, driver: webdriver.Chrome, server: int) -> None:
+        """`server`: the process number of the notebook server."""
         self.driver = driver
+        self._roots = {server: "server", driver.service.process.pid: "browser"}
+
+    def spent(self) -> Counter[str]:
+        """Processor seconds so far: `kernel`, `server`, `page` (the browser's process for it), `browser` (its others)."""
+        found: Counter[str] = Counter()
+        parts = dict(self._roots)
+        # A child has the higher number as long as numbers don't begin anew.
+        for pid in sorted(int(each.name) for each in Path("/proc").iterdir() if each.name.isdecimal()):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                argv = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            part = parts.get(pid) or parts.get(int(fields[1]))
+            if part is None:
+                continue
+            parts[pid] = "kernel" if b"startup.py" in argv else "page" if b"--type=renderer" in argv else part
+            seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            found[parts[pid]] += seconds  # type: ignore[assignment]  # a Counter may count fractions
+        return found
 
     def run(self, script: str, *values: object) -> Any:  # noqa: ANN401  (whatever the script says)
         """What `script` returns in the page."""
@@ -68,7 +91,7 @@ def page(cells: Sequence[str]) -> Iterator[Page]:
         url, server = _serve(folder, cells)
         try:
             with _browser(folder) as driver:
-                found = Page(driver)
+                found = Page(driver, server.pid)
                 found.until("server", lambda: _answers(f"{url}api"))
                 driver.get(f"{url}lab/tree/{NOTEBOOK}")
                 found.until("notebook", lambda: found.run("return document.querySelector('.jp-Notebook .jp-CodeCell') !== null"))
@@ -100,6 +123,7 @@ def _serve(folder: Path, cells: Sequence[str]) -> tuple[str, subprocess.Popen[by
             "tornado_settings": {"headers": {"Content-Security-Policy": CONTENT_SECURITY_POLICY}},
         },
         "IdentityProvider": {"token": ""},
+        "MappingKernelManager": {"untracked_message_types": [*SAYS_NOTHING_OF_CELLS]},
         "ZMQChannelsWebsocketConnection": {"iopub_data_rate_limit": 20_000_000},
         "LabApp": {"extra_labextensions_path": [str(ROOT / "kernels" / "ctlab" / "labextension")], "news_url": None},
     }  # fmt: skip

@@ -26,7 +26,7 @@ LAB_PARTS = str(Path(__file__).parent / "labextension")
 """Our parts of the Lab, as it loads them: nothing is built, and nothing of the Lab's installation is touched."""
 KERNEL_PARTS = f"{KERNELS}/ctlab/labextension"
 """Those that come with the kernels of a checkout; an installed library's are where the Lab looks by itself."""
-_SAYS_NOTHING_OF_CELLS = (
+SAYS_NOTHING_OF_CELLS = (
     # jupyter_server's own list.
     "comm_info_request",
     "comm_info_reply",
@@ -219,7 +219,7 @@ def _traits(home: str) -> dict[str, dict[str, object]]:
         "FileCheckpoints": {"root_dir": f"{home}/.checkpoints"},
         # Beyond 1 MB/s, its default, the server drops what a kernel sends, results and pictures too: less than a viewer needs.
         "ZMQChannelsWebsocketConnection": {"iopub_data_rate_limit": IOPUB_BYTES_PER_S},
-        "MappingKernelManager": {"untracked_message_types": [*_SAYS_NOTHING_OF_CELLS]},
+        "MappingKernelManager": {"untracked_message_types": [*SAYS_NOTHING_OF_CELLS]},
         "MultiKernelManager": {"default_kernel_name": KERNEL},
         "KernelSpecManager": {"allowed_kernelspecs": [KERNEL], "ensure_native_kernel": False},
         "LabApp": {

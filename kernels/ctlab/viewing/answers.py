@@ -114,7 +114,7 @@ def frame(desk: Desk, asked: See, voxel: Voxel, look: Look, flow: Flow) -> Answe
     for pane in asked.panes:
         plane = PLANES[pane.plane]
         wanted = look if pane.overlay not in overlays(desk) or pane.overlay is None else replace(look, overlay=pane.overlay)
-        pixels = picture(desk.layers, plane, voxel[plane.axis], wanted)
+        pixels = picture(desk.layers, plane, voxel[plane.axis], wanted, enlarged=asked.exact)
         sent.append(png(pixels) if asked.exact else jpeg(pixels, flow.quality))
         told_of.append({"plane": pane.plane, "overlay": pane.overlay and pane.overlay.value, "index": voxel[plane.axis]})
     flow.sent([len(each) for each in sent], (time.perf_counter() - begun) * 1000, exact=asked.exact)

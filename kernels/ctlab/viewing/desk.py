@@ -17,7 +17,7 @@ from ctlab.viewing.between import filled_between
 from ctlab.viewing.bookmarks import Bookmark
 from ctlab.viewing.comparison import Agreement, Mistake
 from ctlab.viewing.correcting import Correction, Limits
-from ctlab.viewing.pictures import Layers
+from ctlab.viewing.pictures import Cuts, Layers
 from ctlab.viewing.planes import Plane, Slab, Voxel, pixel_mm, project, voxel_at
 from ctlab.viewing.versions import Version
 from ctlab.viewing.windows import Bytes
@@ -59,13 +59,14 @@ class Desk:
         self.revision = 0
         """Grows with every change of the labels."""
         self.bookmarks: list[Bookmark] = []
+        self._cuts = Cuts()
         self._volumes: tuple[int, dict[int, tuple[float, float]]] | None = None
 
     @property
     def layers(self) -> Layers:
         """What there is to draw."""
         labels = self.correction.voxels if self.correction else self._labels.voxels if self._labels else None
-        return Layers(self.ct, labels, self.truth.voxels if self.truth else None)
+        return Layers(self.ct, labels, self.truth.voxels if self.truth else None, self.revision, self._cuts)
 
     @property
     def labels(self) -> Labels | None:

@@ -77,14 +77,16 @@ def edges(values: Bytes) -> npt.NDArray[np.bool_]:
 
 def painted(shades: Bytes, filled: Bytes | None, outlined: Bytes | None, paint: Paint) -> Bytes:
     """`shades` with `filled` as areas and `outlined` as lines over it: (rows, columns, 4), red, green, blue and nothing."""
-    colours = _table(paint)
-    place = np.zeros(shades.shape, np.uint32) if filled is None else filled.astype(np.uint32)
-    if filled is not None and paint.hatched:
-        place[_hatched(filled, matches=paint.matches)] += 256
-    # In place: fresh memory for each step would cost more than the step.
-    place <<= 8
-    place += shades
-    pixels = np.take(colours, place)
+    if filled is None:
+        pixels = np.take(_table(paint), shades)
+    else:
+        # In place, and in as few bytes as hold the place: memory costs more than arithmetic.
+        place: npt.NDArray[np.unsignedinteger] = filled.astype(np.uint32 if paint.hatched else np.uint16)
+        if paint.hatched:
+            place[_hatched(filled, matches=paint.matches)] += 256
+        place <<= 8
+        place |= shades
+        pixels = np.take(_table(paint), place)
     if outlined is not None:
         line = edges(outlined)
         pixels[line] = _table(Paint(1.0, matches=paint.matches))[outlined[line].astype(np.uint32) << 8]

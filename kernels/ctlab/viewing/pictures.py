@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from ctlab.geometry import Geometry
@@ -29,6 +32,20 @@ class Overlay(enum.StrEnum):
     DIFFERENCES = "differences"
 
 
+class Cuts:
+    """The last slice that was cut of each layer along each plane: a window that is dragged, say, cuts none again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, Plane], tuple[object, npt.NDArray[Any]]] = {}
+
+    def last(self, layer: str, plane: Plane, which: object, make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """What `make` made for the same `which` the last time, or makes now."""
+        kept = self._kept.get((layer, plane))
+        if kept is None or kept[0] != which:
+            kept = self._kept[layer, plane] = (which, make())
+        return kept[1]
+
+
 @dataclass(frozen=True)
 class Layers:
     """What there is to show: a CT, and label arrays (uint8) on its grid."""
@@ -36,6 +53,9 @@ class Layers:
     ct: Volume
     labels: Bytes | None = None
     truth: Bytes | None = None
+    revision: int = 0
+    """Grows with what is in the arrays; those of one revision stay as they are."""
+    cuts: Cuts = field(default_factory=Cuts, compare=False)
 
     @property
     def geometry(self) -> Geometry:
@@ -58,14 +78,21 @@ class Look:
     """Label values that are not drawn."""
 
 
-def picture(layers: Layers, plane: Plane, index: int, look: Look) -> Bytes:
+def picture(layers: Layers, plane: Plane, index: int, look: Look, *, enlarged: bool = True) -> Bytes:
     """Slice `index` as (rows, columns) shades of grey, or (rows, columns, 4) where labels are drawn.
 
-    One pixel a voxel, except along an axis whose voxels are much longer than the others: there `enlargement` pixels a voxel,
-    grey interpolated between slices, labels as they are.
+    One pixel a voxel, except along an axis whose voxels are at least twice as long as the others: there `enlargement` pixels a
+    voxel, grey interpolated between slices, labels as they are. Not `enlarged`: one pixel a voxel everywhere, for whoever stretches
+    the picture.
     """
-    shades = grey(project(layers.ct.voxels, plane, index, look.slab, layers.geometry), look.window, inverted=look.inverted)
-    times = enlargement(layers.geometry, plane)
+    hu = layers.cuts.last(
+        "ct",
+        plane,
+        (index, look.slab, layers.revision),
+        lambda: project(layers.ct.voxels, plane, index, look.slab, layers.geometry),
+    )
+    shades = grey(hu, look.window, inverted=look.inverted)
+    times = enlargement(layers.geometry, plane) if enlarged else (1, 1)
     if times != (1, 1):
         size = (shades.shape[1] * times[0], shades.shape[0] * times[1])
         shades = np.asarray(Image.fromarray(shades).resize(size, Image.Resampling.BILINEAR))
@@ -78,10 +105,12 @@ def picture(layers: Layers, plane: Plane, index: int, look: Look) -> Bytes:
 def _drawn(layers: Layers, plane: Plane, index: int, look: Look, times: tuple[int, int]) -> tuple[Bytes | None, Bytes | None]:
     """What is drawn as areas and what as lines, on the picture's grid."""
 
-    def layer(voxels: Bytes | None) -> Bytes | None:
+    def layer(name: str) -> Bytes | None:
+        voxels: Bytes | None = getattr(layers, name)
         if voxels is None:
             return None
-        flat = without(np.ascontiguousarray(cut(voxels, plane, index)), look.hidden)
+        which = index, layers.revision
+        flat = without(layers.cuts.last(name, plane, which, lambda: np.ascontiguousarray(cut(voxels, plane, index))), look.hidden)
         if not flat.any():
             return None
         return flat.repeat(times[1], axis=0).repeat(times[0], axis=1) if times != (1, 1) else flat
@@ -89,11 +118,11 @@ def _drawn(layers: Layers, plane: Plane, index: int, look: Look, times: tuple[in
     if look.overlay is Overlay.NONE:
         return None, None
     if look.overlay is Overlay.BOTH:
-        return layer(layers.labels), layer(layers.truth)
+        return layer("labels"), layer("truth")
     if look.overlay is Overlay.DIFFERENCES:
-        areas = _differences(layer(layers.labels), layer(layers.truth))
+        areas = _differences(layer("labels"), layer("truth"))
     else:
-        areas = layer(layers.truth if look.overlay is Overlay.TRUTH else layers.labels)
+        areas = layer("truth" if look.overlay is Overlay.TRUTH else "labels")
     return (None, areas) if look.outline else (areas, None)
 
 

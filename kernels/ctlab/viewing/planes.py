@@ -127,7 +127,11 @@ def voxel_at(plane: Plane, index: int, column: float, row: float, shape: Shape) 
 
 
 def enlargement(geometry: Geometry, plane: Plane) -> tuple[int, int]:
-    """How many times columns, and rows, are repeated so that a pixel is about square: slices that lie far apart show no steps."""
+    """How many times columns, and rows, are repeated where slices lie far apart, so that they show no steps.
+
+    As often as keeps a pixel no finer than the other axis': no picture has more pixels than there is something to see in.
+    """
     column, row = pixel_mm(geometry, plane)
-    finest = min(column, row)
-    return max(1, round(column / finest)), max(1, round(row / finest))
+    # A ratio like 2.0 may have come out of the file's numbers a little smaller.
+    finest = min(column, row) * (1 - 1e-6)
+    return int(column / finest), int(row / finest)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ctlab.viewing.overlays import MATCH_COLOURS, Match, Paint, edges, match, painted
 from ctlab.viewing.palette import HATCHES, PALETTE, colour, stripes, style
-from ctlab.viewing.pictures import Layers, Look, Overlay, jpeg, picture, png
+from ctlab.viewing.pictures import Cuts, Layers, Look, Overlay, jpeg, picture, png
 from ctlab.viewing.planes import Plane, Slab, cut, enlargement
 from ctlab.viewing.windows import SOURCES, WINDOWS, Window, grey
 from PIL import Image
@@ -146,3 +146,23 @@ def test_png_holds_the_picture_exactly_and_jpeg_nearly(overlay):
     nearly = np.asarray(Image.open(io.BytesIO(jpeg(pixels, 95)))).astype(int)
     assert nearly.shape == shown.shape
     assert np.abs(nearly - shown).mean() < 8
+
+
+def test_a_slice_that_stays_is_cut_once_and_again_when_its_labels_change():
+    labels, cuts = boxes((ALL, ALL, ALL)), Cuts()
+    look = Look(BLACK_AIR, overlay=Overlay.LABELS, opacity=1)
+    first = picture(Layers(body(), labels, cuts=cuts), Plane.AXIAL, 3, look)
+    labels[:] = 2
+    same = picture(Layers(body(), labels, cuts=cuts), Plane.AXIAL, 3, look)
+    changed = picture(Layers(body(), labels, revision=1, cuts=cuts), Plane.AXIAL, 3, look)
+    other = picture(Layers(body(), labels, cuts=cuts), Plane.AXIAL, 4, look)
+    assert [each[0, 0, :3].tolist() for each in (first, same, changed, other)] == [list(PALETTE[0])] * 2 + [list(PALETTE[1])] * 2
+
+
+def test_a_picture_that_is_not_enlarged_has_one_pixel_a_voxel_in_the_same_colours():
+    layers, look = Layers(body(), boxes((slice(10, 30), ALL, ALL))), Look(Window(2000, 0), overlay=Overlay.LABELS)
+    plain = picture(layers, Plane.CORONAL, 5, look, enlarged=False)
+    assert plain.shape[:2] == (body().geometry.shape[2], body().geometry.shape[0])
+    assert picture(layers, Plane.CORONAL, 5, look).shape[:2] == (2 * plain.shape[0], plain.shape[1])
+    expected = grey(cut(body().voxels, Plane.CORONAL, 5), Window(2000, 0))
+    assert np.array_equal(plain[:, :10, 0], expected[:, :10])

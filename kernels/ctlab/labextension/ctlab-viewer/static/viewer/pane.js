@@ -113,7 +113,7 @@ export class Pane {
     }
     this.bitmap?.close();
     Object.assign(this, { bitmap, index, shown: key, number, exact });
-    this.paint();
+    this.draw();
   }
 
   draw() {

@@ -191,6 +191,14 @@ export class Panels {
     this.marks.replaceChildren(make("ol", {}, ...rows));
   }
 
+  // The same after a change of the state: another slice changes no control, and whatever is written to one is laid out anew.
+  keepUp() {
+    const { voxel, ...state } = this.host.state;
+    const told = JSON.stringify(state);
+    if (told !== this.told) this.follow();
+    this.told = told;
+  }
+
   // The controls as the state has them.
   follow() {
     const { host } = this;

@@ -9,6 +9,8 @@ import { Tools } from "./tools.js";
 
 const CINE_MS = 1000 / 12;
 const ASIDE_MS = 3000;
+// For so long what is drawn over the pictures waits to be drawn with new ones: drawing all panes twice costs more than a picture.
+const TOGETHER_MS = 100;
 const COMPARED = ["labels", "truth", "differences"];
 
 // Questions pass a running cell by on a subshell of the kernel's; one that is sent before there is one would wait for the cell.
@@ -126,6 +128,7 @@ class Viewer {
       if (bitmaps[each] === undefined) pane.asked = "";
       else pane.show(bitmaps[each], content.panes[each].index, key, content.number, content.exact);
     });
+    if (!content.exact) this.redraw();
     this.flow.pump();
     // After the frame in which the pictures were drawn, not before it.
     requestAnimationFrame(() => setTimeout(() => this.seen(asked, content, buffers)));
@@ -220,9 +223,10 @@ class Viewer {
         pane.wantedSince = pane.asked;
       }
     }
-    this.panels.follow();
+    this.panels.keepUp();
     this.label();
-    this.redraw();
+    if (this.stale().length === 0) this.redraw();
+    else this.late ??= setTimeout(() => this.redraw(), TOGETHER_MS);
     this.flow.want();
   }
 
@@ -279,11 +283,14 @@ class Viewer {
     const { words, shape } = this.facts;
     for (const pane of this.panes) {
       const values = { plane: pane.title, slice: pane.ordinal(), count: shape[pane.plane.axis] };
-      pane.node.setAttribute("aria-label", `${fill(words.controls.slice, values)}, ${words.seen[pane.name]}`);
+      const text = `${fill(words.controls.slice, values)}, ${words.seen[pane.name]}`;
+      if (text !== pane.node.getAttribute("aria-label")) pane.node.setAttribute("aria-label", text);
     }
   }
 
   redraw() {
+    clearTimeout(this.late);
+    this.late = undefined;
     for (const pane of this.panes) pane.draw();
   }
 
@@ -486,6 +493,7 @@ class Viewer {
   stop() {
     clearInterval(this.player);
     clearTimeout(this.recount);
+    clearTimeout(this.late);
     this.flow.stop();
     for (const pane of this.panes) pane.stop();
   }
