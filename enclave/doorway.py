@@ -20,7 +20,6 @@ from aiohttp import web
 from yarl import URL
 
 from enclave.budget import FRAME, HEAD, Bucket, Budget
-from enclave.messages import Allowance
 from enclave.routes import NoRouteError, Route, find
 from enclave.timeleft import TimeLeft
 from enclave.visitors import Visitors
@@ -36,6 +35,7 @@ from enclave.wire import (
     request_headers,
     response_headers,
 )
+from enclave.wording import Allowance
 
 REQUEST_LIMIT = 64 * 2**20
 """Bytes of one request's body: a large notebook with its pictures, not an upload of scans."""

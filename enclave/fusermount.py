@@ -49,7 +49,7 @@ class Fusermount:
     def clear(self) -> None:
         """Unmounts, and removes the places with all their files."""
         self.unmount()
-        for folder in (self.places.keys, self.places.etc, self.places.sockets, self.places.run):
+        for folder in (self.places.keys, self.places.etc, self.places.sockets, self.places.link, self.places.run):
             with contextlib.suppress(OSError):
                 for entry in os.scandir(folder):
                     if not entry.is_dir(follow_symlinks=False):

@@ -44,6 +44,16 @@ class Places:
         return self.run / "sockets"
 
     @property
+    def link(self) -> Path:
+        """Where the link writes how it does."""
+        return self.run / "link"
+
+    @property
+    def state(self) -> Path:
+        """The file that says it (`enclave.storage`)."""
+        return self.link / "state.json"
+
+    @property
     def trial(self) -> Path:
         """Where preflight lets sshfs try a mount."""
         return self.run / "trial"
@@ -51,7 +61,7 @@ class Places:
     @property
     def folders(self) -> tuple[Path, ...]:
         """All of them but `run`."""
-        return self.cloud, self.keys, self.etc, self.sockets, self.trial
+        return self.cloud, self.keys, self.etc, self.sockets, self.link, self.trial
 
 
 class Ground(Protocol):

@@ -2,8 +2,8 @@
 
 The server reaches it by a unix socket in the sandbox, without any token of the hub's. Every call is taken apart, checked and made
 anew here, so that nothing of what arrives is passed on as it came; the token is added to those that need it. Answered here
-and going no further: what the person in front of a notebook should know by now, when the session ends, and that the enclave itself
-may ask the server what its kernels do.
+and going no further: what the person in front of a notebook should know by now, when the session ends, how the storage does, and
+that the enclave itself may ask the server what its kernels do.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ CALL_RATE, CALL_BURST = 5.0, 60.0
 """Calls a second, and at once: each request of a browser whose login the server does not remember is one."""
 NOTICE = "/renkei/notice"
 """Answers with `{"notice": …}`: a sentence in the person's language, or nothing."""
+STORAGE = "/renkei/storage"
+"""Answers with what is shown of the storage (`enclave.storage.Told`)."""
 TIME = "/renkei/time"
 """Answers with `{"deadline": …}`: when the session ends, in seconds since the epoch."""
 
@@ -183,6 +185,8 @@ class HubDoor:
                 return {"notice": notice(self._budget, self._welcome)}
             case "GET", path if path == TIME:
                 return {"deadline": self._time_left.deadline}
+            case "GET", path if path == STORAGE:
+                return msgspec.structs.asdict(self._time_left.storage())
             case "GET", "/hub/api/user" if _is_key(request.headers.get("Authorization", ""), self.key):
                 return _visitor(self._welcome)
         return None

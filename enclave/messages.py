@@ -1,4 +1,4 @@
-"""What job and hub say to each other: the only module of the enclave that the spawner imports.
+"""What job and hub say to each other: with `wording` the only module of the enclave that the spawner imports.
 
 Every message is an immutable, typed value. `decode` refuses unknown fields, wrong types and values out of range, so that
 nothing past it has to doubt. All times are seconds since the epoch (UTC); all keys and certificates are text (PEM or
@@ -14,10 +14,11 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from enclave.wording import Allowance, Clock, StorageWords, Text
+
 SessionId = Annotated[str, Meta(pattern=r"^[a-z0-9]{16}\Z")]
 """Opaque and random: it appears in job names and logs, and says nothing about a person."""
 
-Text = Annotated[str, Meta(max_length=16_384)]
 Port = Annotated[int, Meta(ge=1024, le=65_535)]
 
 BODY_LIMIT = 65_536
@@ -200,27 +201,6 @@ class Destination(Message, frozen=True, kw_only=True):
     pause_s: Annotated[int, Meta(ge=0, le=86_400)] = 0  # seconds that a cut of the line is only a pause; 0: sshfs alone
 
 
-class Allowance(Message, frozen=True, kw_only=True):
-    """What the session may send to the person's browser, and what they read about it, in their language."""
-
-    byte_budget: Annotated[int, Meta(ge=2**20)] = 2 * 2**30
-    """Bytes in the whole session. When they are used up, large answers stop and small ones go on, slowly."""
-    warning: Text = "A large part of what this session may send to the browser is used."
-    used_up: Text = "This session has sent as much to the browser as it may."
-    too_large: Text = "This is too large."
-
-
-class Clock(Message, frozen=True, kw_only=True):
-    """What the person reads about time, in their language. `{hours}` and `{minutes}` stand where numbers are put in."""
-
-    hours: Text = "{hours} h {minutes} min left"
-    minutes: Text = "{minutes} min left"
-    ends: Text = "This session ends in {minutes} min."
-    saving: Text = "This session ends in {minutes} min. Open documents are being saved."
-    idle: Text = "Nothing runs and nobody is here: this session ends in {minutes} min."
-    silent: Text = "How much time is left can't be told just now."
-
-
 class Welcome(Message, frozen=True, kw_only=True):
     """The hub's answer to `Start`. It lives in the enclave's memory and is never written down."""
 
@@ -244,6 +224,7 @@ class Welcome(Message, frozen=True, kw_only=True):
     destination: Destination
     allowance: Allowance = Allowance()
     clock: Clock = Clock()
+    storage: StorageWords = StorageWords()
     notice: Text = ""
     """What has to stand in sight for the session's whole life, in the person's language; empty: nothing."""
 

@@ -125,7 +125,7 @@ def command(destination: Destination, places: Places, uid: int, gid: int) -> lis
     # session's own key. An sshfs that is too old to know the word refuses to start.
     flags = ["reconnect", "auto_cache", "contain_symlinks", *(["ro"] if destination.read_only else [])]
     if destination.pause_s:
-        options["ssh_command"] = " ".join(_link(destination.pause_s))
+        options["ssh_command"] = " ".join(_link(destination.pause_s, places.state))
     words = ",".join([*flags, *(f"{key}={value}" for key, value in options.items())])
     return [
         *("/usr/bin/env", "--ignore-signal=TERM"),
@@ -137,15 +137,16 @@ def command(destination: Destination, places: Places, uid: int, gid: int) -> lis
     ]
 
 
-def _link(pause_s: int) -> list[str]:
-    """What sshfs runs in place of ssh.
+def _link(pause_s: int, state: Path) -> list[str]:
+    """What sshfs runs in place of ssh; it writes to `state` how it does.
 
-    Raises SessionFailure (internal) for a Python whose path sshfs would take apart.
+    Raises SessionFailure (internal) for a Python, or a `state`, whose path sshfs would take apart.
     """
     python = sys.executable
-    if not _WORD.fullmatch(python.replace("/", "")):
-        raise SessionFailure(Reason.INTERNAL, f"the path of Python holds a character that sshfs does not take: {python}")
-    return [python, "-S", "-P", "-m", "cloudlink", f"--budget={pause_s}", "--", "/usr/bin/ssh"]
+    for path in (python, str(state)):
+        if not _WORD.fullmatch(path.replace("/", "")):
+            raise SessionFailure(Reason.INTERNAL, f"a path holds a character that sshfs does not take: {path}")
+    return [python, "-S", "-P", "-m", "cloudlink", f"--budget={pause_s}", f"--state={state}", "--", "/usr/bin/ssh"]
 
 
 def place_certificate(certificate: str, keys: Path) -> None:

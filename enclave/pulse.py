@@ -14,6 +14,7 @@ import aiohttp
 
 from enclave.callback import Callback, RefusedError
 from enclave.messages import BadMessageError, Pulse, Reason
+from enclave.storage import PAUSED
 from enclave.timeleft import TimeLeft
 
 PULSE_S = 30.0
@@ -39,8 +40,8 @@ async def beat(
         await wait(pause)
         pause = PULSE_S * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (nothing to guess)
         kernels = await kernels_busy()
-        # Where the server does not say, as while the line is cut, nobody ends what may be running.
-        if kernels != 0:
+        # Where the server does not say, nobody ends what may be running; nor what may wait for the line, as a save does.
+        if kernels != 0 or time_left.storage().line == PAUSED:
             time_left.busy()
         pulse = Pulse(
             kernels_busy=kernels,

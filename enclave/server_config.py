@@ -170,7 +170,7 @@ def settings(welcome: Welcome, home: str, placeholder: str) -> Settings:
     }
     jupyter = f"{home}/.jupyter"
     files = {
-        f"{jupyter}/jupyter_server_config.json": json.dumps(_traits(home)),
+        f"{jupyter}/jupyter_server_config.json": json.dumps(_traits(home, welcome)),
         f"{jupyter}/custom/custom.css": notice_style(welcome.notice),
         f"{jupyter}/labconfig/page_config.json": json.dumps(
             {
@@ -200,7 +200,7 @@ def notice_style(notice: str) -> str:
     )
 
 
-def _traits(home: str) -> dict[str, dict[str, object]]:
+def _traits(home: str, welcome: Welcome) -> dict[str, dict[str, object]]:
     return {
         "ServerApp": {
             "root_dir": f"{home}/cloud",
@@ -213,6 +213,7 @@ def _traits(home: str) -> dict[str, dict[str, object]]:
             "quit_button": False,
             "allow_remote_access": True,
         },
+        "Contents": {"lost": welcome.storage.lost},
         "ContentsManager": {"files_handler_class": None},
         "FileContentsManager": {"delete_to_trash": False},
         # Checkpoints of the browser's editor stay in memory; beside the notebooks they would litter the cloud.

@@ -31,6 +31,7 @@ from enclave.preflight.checks import judge, unprepared
 from enclave.residue.witness import Witness
 from enclave.run import Early, Stage, placeholder
 from enclave.server_config import settings
+from enclave.storage import Storage
 from enclave.timeleft import TimeLeft
 from enclave.wire import place_of
 
@@ -158,6 +159,8 @@ class Session:
         assert self._hub is not None  # noqa: S101  (for the type checker: it has answered)
         self._budget = budget = Budget(welcome.allowance.byte_budget, self._tell_outflow)
         self._time_left = time_left = TimeLeft(welcome.deadline, welcome.clock)
+        if welcome.destination.pause_s:
+            time_left.storage = Storage(stage.ground.places.state, welcome.storage).told
         hub_door = HubDoor(welcome, hubward, budget, time_left)
         place = place_of(welcome.base_url, welcome.environment)
         doorway = Doorway(stage.ground.places.sockets / "server.sock", place, welcome.allowance, budget, time_left)

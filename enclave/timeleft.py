@@ -1,4 +1,4 @@
-"""How much time a session has left, and what its person reads about it: plain values and a clock, no I/O.
+"""How much time a session has left, and what its person reads about it and the storage: plain values and a clock, no I/O.
 
 The deadline and what administrators have to say come from the hub alone; when a browser last spoke, the doorway tells. Nothing in
 the sandbox can change any of it.
@@ -15,18 +15,22 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from enclave.messages import Clock, Notice, PulseAnswer
+from enclave.messages import Notice, PulseAnswer
+from enclave.storage import PAUSED, Told
+from enclave.wording import Clock
 
 WARN_S = (1800, 600, 300)
 """Seconds before the end at which the person is warned."""
 SAVE_S = (300, 60)
 """Seconds before the end at which the Lab saves all documents."""
+ASK_S, ASK_LINK_S, ASK_PAUSED_S = 15.0, 5.0, 2.0
+"""Seconds until a page asks again: for the time alone, where rates are shown, and during a cut."""
 IDLE_WARN_S = 600.0
 """Seconds before the end of an idle session from which on its page says so."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page of the session shows about time; the Lab's part (enclave/labextension) shows it as it is."""
+    """What a page of the session shows about time and storage; the Lab's part (enclave/labextension) shows it as it is."""
 
     left: str
     warning: str = ""
@@ -36,6 +40,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     save: str = ""
     """Another one than before: all documents are to be saved."""
     notices: tuple[Notice, ...] = ()
+    storage: Told = Told()
+    again_s: float = ASK_S
+    """Seconds until the page asks again."""
     silent: str
     """What is shown instead where the session does not answer."""
 
@@ -50,6 +57,8 @@ class TimeLeft:
     idle_s: float | None = None
     """After so many seconds in which nothing goes on the session ends; None: never."""
     notices: tuple[Notice, ...] = ()
+    storage: Callable[[], Told] = Told
+    """How the storage does now; it has to answer at once."""
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     _spoken: float = field(init=False)
@@ -96,9 +105,12 @@ class TimeLeft:
         left = max(0.0, self.deadline - self.now())
         minutes = math.ceil(left / 60)
         text = self.clock.minutes if minutes < 60 else self.clock.hours
+        storage = self.storage()
         shown = View(
             left=_fill(text, minutes % 60 if minutes >= 60 else minutes, minutes // 60),
             notices=self.notices,
+            storage=storage,
+            again_s=ASK_PAUSED_S if storage.line == PAUSED else ASK_LINK_S if storage.line else ASK_S,
             silent=self.clock.silent,
         )
         step = next((each for each in sorted({*WARN_S, *SAVE_S}) if left <= each), None)

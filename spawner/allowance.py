@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enclave.messages import Allowance
+from enclave.wording import Allowance
 from phrases import N_, translator
 from spawner.site import SessionLimits
 

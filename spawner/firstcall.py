@@ -29,7 +29,7 @@ from spawner.schedulers.base import JobState, JobStatus, Lookup, SchedulerError
 from spawner.sessions import Session, State, Step
 from spawner.site import Site
 from spawner.store.database import DatabaseDownError
-from spawner.timing import clock
+from spawner.timing import clock, storage_words
 from spawner.tls import BadRequestError, InternalAuthority, requested_key
 
 JOB_KNOWN_S = 10.0
@@ -186,6 +186,7 @@ class FirstCall:
             destination=self._destination(session, read_only=read_only),
             allowance=allowance(self.site.session, self.outflows.of(saved.user), saved.request.language),
             clock=clock(saved.request.language),
+            storage=storage_words(saved.request.language),
             notice=translator(saved.request.language)(reasons.DEMONSTRATION) if self.site.hub.demonstration else "",
         )
 

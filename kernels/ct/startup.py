@@ -17,6 +17,9 @@ NOTICES = "/run/renkei/hub.sock"
 
 
 TIME = "/renkei/time"
+STORAGE = "/renkei/storage"
+STORAGE_S = 2.0
+"""Seconds for which an answer about the storage counts."""
 ASK_S = 10.0
 """Seconds for which an answer about the time counts: who asks at each step of a training must not wait at each step."""
 FOLDER = "RENKEI_FOLDER"
@@ -39,6 +42,8 @@ def settings(session: Mapping[str, str]) -> dict[str, str]:
         found["CTLAB_PERSON"] = session["JUPYTERHUB_USER"]
     if "RENKEI_DEADLINE" in session:
         found["CTLAB_DEADLINE"] = f"{NAME}:deadline"
+    if "RENKEI_MOUNT" in session:
+        found["CTLAB_STORAGE"] = f"{NAME}:storage"
     return found
 
 
@@ -80,6 +85,25 @@ class Deadline:
 
 
 deadline = Deadline(float(os.environ.get("RENKEI_DEADLINE", "inf")))
+
+
+class Storage:
+    """What people should know about the storage: the session is asked, which never touches the mount."""
+
+    def __init__(self, path: str = NOTICES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._said, self._path, self._clock = "", path, clock
+        self._asked = -STORAGE_S
+
+    def __call__(self) -> str:
+        """A sentence in the person's language; nothing where nobody answers. Asks once in STORAGE_S."""
+        if (now := self._clock()) - self._asked >= STORAGE_S:
+            self._asked = now
+            told = _ask(self._path, STORAGE)
+            self._said = str(told.get("warning") or told.get("text") or "")
+        return self._said
+
+
+storage = Storage()
 
 
 class Notices:

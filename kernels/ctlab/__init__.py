@@ -15,6 +15,7 @@ from ctlab.pack import Packing, pack
 from ctlab.plots import curves
 from ctlab.readers import load, load_labels, place, series
 from ctlab.scores import Scores, evaluate
+from ctlab.storage import storage_status
 from ctlab.training import TrainingResult, train
 from ctlab.viewer import view
 from ctlab.viewing.widget import Viewer
@@ -58,6 +59,7 @@ __all__ = [
     "predict_cohort",
     "series",
     "should_stop",
+    "storage_status",
     "train",
     "view",
     "work_folder",

@@ -15,6 +15,7 @@ from ctlab.background import Progress, Run
 from ctlab.forecast import clock, in_words
 from ctlab.history import Epoch
 from ctlab.plots import chart
+from ctlab.storage import storage_status
 from ctlab.text import say
 from phrases import N_
 
@@ -30,13 +31,14 @@ class Board:
         self._run = run
         self._drawn = 0
         self._text, self._bar = ipywidgets.HTML(), ipywidgets.FloatProgress(min=0.0, max=1.0)
+        self._storage = ipywidgets.HTML()
         self._picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(display="none"))
         self._hold = ipywidgets.Button(icon="pause")
         self._stop = ipywidgets.Button(icon="stop", description=say(N_("Stop and save")))
         self._hold.on_click(lambda _: self._held())
         self._stop.on_click(lambda _: self._ended())
         buttons = ipywidgets.HBox([self._hold, self._stop])
-        self.widget = ipywidgets.VBox([self._text, self._bar, buttons, self._picture])
+        self.widget = ipywidgets.VBox([self._text, self._bar, buttons, self._storage, self._picture])
         self.refresh()
 
     def refresh(self) -> None:
@@ -45,6 +47,7 @@ class Board:
         progress = run.progress() if run.progress else None
         self._text.value = html.escape(state_text(progress, over=run.over, paused=control.paused, stopped=control.stopped))
         self._bar.value = progress.share if progress else 0.0
+        self._storage.value = "" if run.over else f"<small>{html.escape(storage_status())}</small>"
         self._hold.description = say(N_("Go on")) if control.paused else say(N_("Pause"))
         self._hold.icon = "play" if control.paused else "pause"
         self._hold.disabled = self._stop.disabled = run.over or control.stopped

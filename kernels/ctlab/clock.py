@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import time
 from collections.abc import Callable
-from functools import cache
+from typing import cast
+
+from ctlab.around import named
 
 DEADLINE = "CTLAB_DEADLINE"
 """Environment variable that names a callable, `MODULE:NAME`: when this kernel ends, in seconds since the epoch."""
@@ -17,7 +17,8 @@ STOP_S = 300.0
 
 def deadline() -> float:
     """When this kernel ends, in seconds since the epoch; infinity where nobody says."""
-    return _source(os.environ.get(DEADLINE, ""))()
+    # A program that a cell starts has none: it ends with the kernel.
+    return cast("Callable[[], float]", named(os.environ.get(DEADLINE, "")) or _never)()
 
 
 def seconds_left() -> float:
@@ -28,19 +29,6 @@ def seconds_left() -> float:
 def should_stop() -> bool:
     """Whether a loop that runs long is to keep what it has, and stop."""
     return seconds_left() <= STOP_S
-
-
-@cache
-def _source(named: str) -> Callable[[], float]:
-    module, _, name = named.partition(":")
-    if not name:
-        return _never
-    try:
-        found: Callable[[], float] = getattr(sys.modules.get(module) or importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        # A program that a cell starts inherits the setting and not the kernel's modules: it ends with the kernel.
-        return _never
-    return found
 
 
 def _never() -> float:

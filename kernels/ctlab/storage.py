@@ -1,12 +1,26 @@
-"""When files can't be read for a reason that isn't theirs: no right to them, or a storage that doesn't answer."""
+"""When files can't be read for a reason that isn't theirs: no right to them, or a storage that doesn't answer; and how it does."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ctlab.around import named
 from ctlab.errors import StorageError, UnreadableError
 from phrases import N_
+
+STATUS = "CTLAB_STORAGE"
+"""Environment variable that names a callable, `MODULE:NAME`: what people should know about the storage now, as a sentence."""
+
+
+def storage_status() -> str:
+    """How the storage does, for people: bytes and rates, or that it is paused and for how long. Empty where nobody says.
+
+    Asking never waits for the storage.
+    """
+    tell = named(os.environ.get(STATUS, ""))
+    return "" if tell is None else str(tell())
 
 
 @contextmanager

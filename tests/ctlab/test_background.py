@@ -121,7 +121,12 @@ def test_people_hear_when_the_session_ends_before_it():
     assert said.endswith(": it goes on in the next one.")
 
 
-def test_the_buttons_hold_let_go_and_end_it_and_the_curves_appear():
+def paused() -> str:
+    return "Storage <paused> 2:10"
+
+
+def test_the_buttons_hold_let_go_and_end_it_and_the_curves_appear(monkeypatch):
+    monkeypatch.setenv("CTLAB_STORAGE", f"{__name__}:paused")
     go = threading.Event()
 
     def work(run: Run[int]) -> int:
@@ -133,11 +138,12 @@ def test_the_buttons_hold_let_go_and_end_it_and_the_curves_appear():
     run = Run("this", work)
     next(run.follow())
     board = Board(run)
-    text, bar, buttons, picture = board.widget.children
+    text, bar, buttons, storage, picture = board.widget.children
     hold, stop = buttons.children
     assert "Epoch 2 of 6" in text.value
     assert bar.value == pytest.approx(PROGRESS.share)
     assert bytes(picture.value).startswith(b"\x89PNG")
+    assert storage.value == "<small>Storage &lt;paused&gt; 2:10</small>"
 
     hold.click()
     assert (run.control.paused, hold.description) == (True, "Go on")
@@ -150,4 +156,4 @@ def test_the_buttons_hold_let_go_and_end_it_and_the_curves_appear():
     go.set()
     assert list(run.follow()) == [epoch(1)]
     board.refresh()
-    assert text.value == "The training is over."
+    assert (text.value, storage.value) == ("The training is over.", "")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import ctlab
 import pytest
 from ctlab.cohort import Cohort, open_case
 from ctlab.errors import StorageError, UnreadableError
@@ -51,6 +52,18 @@ def test_nor_are_slices_or_packed_files(folder):
                 opens()
         with pytest.raises(UnreadableError, match=r"^a: you may not read"):
             open_case(packed).load()
+
+
+def rates() -> str:
+    return "Storage: 1.2 GB read"
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [("", ""), ("no_such_module:storage", ""), (f"{__name__}:rates", "Storage: 1.2 GB read")]
+)
+def test_how_the_storage_does_is_told_where_somebody_knows(named, said, monkeypatch):
+    monkeypatch.setenv("CTLAB_STORAGE", named)
+    assert ctlab.storage_status() == said
 
 
 def test_a_storage_that_does_not_answer_is_said():

@@ -18,9 +18,9 @@ from enclave import doorway as module
 from enclave.budget import Budget
 from enclave.doorway import Doorway
 from enclave.keys import make_tls_key, server_context
-from enclave.messages import Allowance
 from enclave.timeleft import TimeLeft
 from enclave.wire import CONTENT_SECURITY_POLICY, Place
+from enclave.wording import Allowance
 from tests.enclave.authorities import Authority
 
 BASE = "/user/tanaka/"

@@ -12,9 +12,10 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from enclave.messages import Notice
+from enclave.storage import State, Told, tell
 from enclave.timeleft import View
 from enclave.wire import CONTENT_SECURITY_POLICY
-from spawner.timing import clock
+from spawner.timing import clock, storage_words
 from tests.e2e.browser import Browser
 from tests.enclave.lab import BASE, OWN, Lab
 
@@ -72,6 +73,34 @@ def test_the_time_left_is_in_sight(browser):
     browser.wait(30, "the time", lambda: left.text.startswith("残り 2 時間"))
     assert left.get_attribute("role") == "timer"
     assert not browser.driver.find_element("id", "renkei-time-said").is_displayed()
+
+
+def test_a_cut_of_the_storage_is_in_sight_and_said_once(lab, browser):
+    words = storage_words("ja")
+    state = State(
+        version=1, line="up", paused_since=None, read=1_200_000_000, written=40_000_000, read_rate=85_000_000, write_rate=0, cuts=1
+    )
+    lab.time_left.storage = lambda: tell(state, words, 1000.0)
+    look_again(browser)
+    quiet, said = browser.get("#renkei-storage", 30), browser.driver.find_element("id", "renkei-time-said")
+    browser.wait(30, "the rates", lambda: "読み込み 1.2 GB（毎秒 85 MB）" in quiet.text)
+    assert not said.is_displayed()
+
+    paused = msgspec.structs.replace(state, line="paused", paused_since=870.0)
+    lab.time_left.storage = lambda: tell(paused, words, 1000.0)
+    look_again(browser)
+    browser.wait(30, "the cut", lambda: said.text == "ストレージが 2:10 停止しています。作業内容は保持されています。")
+    aloud = browser.get(".renkei-time-aloud")
+    assert "2:10" in (aloud.get_attribute("textContent") or "")
+    # The page asks again by itself, sooner than otherwise; a screen reader hears of each cut once.
+    lab.time_left.storage = lambda: tell(paused, words, 1003.0)
+    browser.wait(10, "the next seconds", lambda: "2:13" in said.text)
+    assert "2:10" in (aloud.get_attribute("textContent") or "")
+    browser.picture("storage-paused")
+
+    lab.time_left.storage = lambda: tell(state, words, 1010.0)
+    browser.wait(10, "the line", lambda: not said.is_displayed())
+    lab.time_left.storage = Told
 
 
 def test_before_the_end_the_person_is_warned_aloud_and_the_work_is_saved(lab, browser):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from enclave import mount
 from enclave.children import Child
 from enclave.failure import SessionFailure
-from enclave.ground import is_cloud
+from enclave.ground import Places, is_cloud
 from enclave.messages import Reason
 from enclave.mount import MEMORY, classify, command, patience, ssh_config
 from tests.enclave.samples import DESTINATION, PLACES
@@ -109,7 +110,7 @@ def test_sshfs_dies_with_the_enclave():
 def test_a_cut_is_a_pause_for_as_long_as_the_site_says_or_left_to_ssh():
     linked = command(msgspec.structs.replace(DESTINATION, pause_s=600), PLACES, 1, 1)[-1].split(",")
     assert [each for each in linked if each.startswith("ssh_command=")] == [
-        f"ssh_command={sys.executable} -S -P -m cloudlink --budget=600 -- /usr/bin/ssh"
+        f"ssh_command={sys.executable} -S -P -m cloudlink --budget=600 --state=/tmp/link/state.json -- /usr/bin/ssh"
     ]
     assert "ssh_command" not in command(DESTINATION, PLACES, 1, 1)[-1]
 
@@ -118,6 +119,11 @@ def test_how_long_a_program_may_have_to_wait_in_a_cut():
     assert patience(0) == 630, "ssh's own keepalives"
     # The link's time begins when it has noticed, and ends with an error for whoever waits.
     assert 600 + 6 < patience(600) < 630
+
+
+def test_a_place_whose_path_sshfs_would_take_apart_is_refused():
+    with pytest.raises(SessionFailure):
+        command(msgspec.structs.replace(DESTINATION, pause_s=600), Places(Path("/dev/shm/a,b")), 1, 1)
 
 
 def test_a_python_whose_path_sshfs_would_take_apart_is_refused(monkeypatch):

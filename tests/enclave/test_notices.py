@@ -12,6 +12,7 @@ import aiohttp
 
 from enclave.budget import Budget
 from enclave.hubdoor import HubDoor
+from enclave.storage import Told
 from enclave.timeleft import TimeLeft
 from tests.enclave.samples import welcome
 
@@ -83,6 +84,27 @@ async def test_the_kernel_asks_when_the_session_ends_and_not_at_every_step(tmp_p
         await door.close()
     now += startup.ASK_S
     assert await asyncio.to_thread(deadline) == 1_800_003_600.0
+
+
+async def test_the_kernel_asks_how_the_storage_does_and_hears_what_the_page_shows(tmp_path):
+    path, time_left = str(tmp_path / "hub.sock"), TimeLeft(1_800_000_000.0)
+    now = 0.0
+    storage = startup.Storage(path, lambda: now)
+    assert storage() == ""
+    door = HubDoor(welcome(), ssl.create_default_context(), Budget(1000), time_left)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    await door.listen(listening)
+    said = []
+    try:
+        for told in (Told(line="up", text="Storage: 1.2 GB read"), Told(line="paused", warning="Storage paused 2:10"), Told()):
+            now += startup.STORAGE_S
+            time_left.storage = lambda told=told: told
+            said.append(await asyncio.to_thread(storage))
+    finally:
+        await door.close()
+
+    assert said == ["Storage: 1.2 GB read", "Storage paused 2:10", ""]
 
 
 def test_where_nobody_answers_nothing_is_said(tmp_path, capsys):

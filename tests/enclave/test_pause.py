@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import re
 import time
 
 import pytest
@@ -22,6 +23,8 @@ with open("across", "wb") as kept:
     while not os.path.exists("go"): time.sleep(0.2)
     kept.write(b" and after")
 print(open("across").read())
+import ct_startup
+print(ct_startup.storage())
 """
 
 
@@ -39,7 +42,9 @@ def test_where_the_site_says_so_a_broken_line_is_a_pause_and_the_end_is_in_order
         site.reset()
         (own / "go").touch()
 
-        assert cell.result(60) == "before and after\n"
+        said = cell.result(60)
+        # The link writes twice a second how it does: so shortly after the break it may still say the one or already the other.
+        assert re.fullmatch(r"before and after\nStorage( paused \d:\d\d, your work is kept\.|: .+ read, .+ written, .+)\n", said)
         site.run("hub", ["scancel", session.job], user="rs-tanaka", check=True)
         assert session.hub.wait(Phase.ENDED, Phase.FAILED, seconds=20).phase is Phase.ENDED
         assert session.gone(5), session.processes()

@@ -11,6 +11,7 @@ from enclave import gpubusy
 from enclave.callback import RefusedError
 from enclave.messages import Notice, PulseAnswer, Reason
 from enclave.pulse import FIRST_S, JITTER, PULSE_S, beat
+from enclave.storage import Told
 from enclave.timeleft import TimeLeft
 
 NOTICE = Notice(id="n1", text="The power goes off at six.")
@@ -98,6 +99,13 @@ async def test_what_runs_or_may_run_is_not_idle(kernels):
     hub, time_left = Hub(PulseAnswer(deadline=2e9, idle_s=3600)), long_ago(10_000)
     assert (await run(hub, time_left, kernels=kernels))[0] is None
     assert hub.heard[-1].browser_s >= 10_000
+
+
+@pytest.mark.parametrize(("line", "reason"), [("paused", None), ("up", Reason.IDLE)])
+async def test_while_the_storage_is_paused_nothing_is_idle_because_a_save_may_wait(line, reason):
+    time_left = long_ago(10_000)
+    time_left.storage = lambda: Told(line=line)
+    assert (await run(Hub(PulseAnswer(deadline=2e9, idle_s=3600)), time_left))[0] is reason
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave.messages import Notice, PulseAnswer
+from enclave.storage import Told
 from enclave.timeleft import TimeLeft
 
 
@@ -95,6 +96,12 @@ async def test_the_end_moves_with_the_deadline():
     assert not over.done()
     found.told(PulseAnswer(deadline=found.now() + 0.05))
     await asyncio.wait_for(over, 5)
+
+
+@pytest.mark.parametrize(("line", "again_s"), [("", 15), ("up", 5), ("unknown", 5), ("paused", 2), ("given-up", 5)])
+def test_a_page_asks_again_sooner_while_there_is_more_to_see(line, again_s):
+    view = time_left(3600, storage=lambda: Told(line=line))[0].view()
+    assert (view.storage.line, view.again_s) == (line, again_s)
 
 
 @given(st.floats(-1e6, 1e9), st.floats(0, 1e6), st.one_of(st.none(), st.floats(1, 1e6)))

@@ -24,9 +24,9 @@ from aiohttp import web
 
 from enclave.budget import Budget
 from enclave.doorway import Doorway, _Server
-from enclave.messages import Allowance
 from enclave.timeleft import TimeLeft
 from enclave.wire import Place
+from enclave.wording import Allowance
 from tests.e2e.browser import Browser
 
 ROOT = Path(__file__).parents[2]

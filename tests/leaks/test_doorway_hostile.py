@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 
 from enclave.budget import Bucket, Budget
 from enclave.doorway import Doorway, _Server
-from enclave.messages import Allowance
 from enclave.timeleft import TimeLeft
 from enclave.wire import ALWAYS, CONTENT_SECURITY_POLICY, STATUS, Place
+from enclave.wording import Allowance
 
 BASE = "/user/tanaka/"
 PLACE = Place(BASE, "/hub/", "jupyterhub-user-tanaka")

@@ -1,13 +1,14 @@
-// How much time is left, warnings before the end, what administrators say, and saving before it is too late.
+// How much time is left, how the storage does, warnings before the end, what administrators say, and saving before it is too late.
 //
 // Written as what JupyterLab loads (a module federation container), so that nothing has to be built. All sentences and all decisions
-// come from the session's doorway (enclave/timeleft.py), outside the sandbox; this shows them.
+// come from the session's doorway (enclave/timeleft.py, enclave/storage.py), outside the sandbox; this shows them.
 (() => {
   "use strict";
 
-  const EVERY_MS = 15000;
+  const FIRST_MS = 15000;
   const STYLE = `
     .renkei-time-left { margin: 0 12px; padding: 0 8px; line-height: 26px; white-space: nowrap; font-size: 13px; }
+    .renkei-storage { margin: 0 12px; line-height: 26px; white-space: nowrap; font-size: 12px; color: var(--jp-ui-font-color2); }
     .renkei-time-said { font-size: 14px; line-height: 20px; background: #fff4ce; color: #3b2a00; }
     .renkei-time-said div { padding: 4px 12px; }
     .renkei-time-said.renkei-mod-urgent { background: #8a1c1c; color: #ffffff; }
@@ -36,6 +37,9 @@
       this.left.id = "renkei-time-left";
       this.left.addClass("renkei-time-left");
       this.left.node.setAttribute("role", "timer");
+      this.storage = new Widget();
+      this.storage.id = "renkei-storage";
+      this.storage.addClass("renkei-storage");
       this.said = new Widget();
       this.said.id = "renkei-time-said";
       this.said.addClass("renkei-time-said");
@@ -51,7 +55,8 @@
 
     show(view) {
       this.left.node.textContent = view.left;
-      const said = [...view.notices.map((each) => each.text), view.warning].filter((each) => each !== "");
+      this.storage.node.textContent = view.storage.text;
+      const said = [...view.notices.map((each) => each.text), view.storage.warning, view.warning].filter((each) => each !== "");
       this.words.replaceChildren(...said.map(paragraph));
       this.said.toggleClass("renkei-mod-urgent", view.urgent);
       this.said.setHidden(said.length === 0);
@@ -69,6 +74,7 @@
     // Each warning and each notice once: a screen reader would read the minutes out again and again.
     say(view) {
       const now = view.notices.map((each) => [`notice ${each.id}`, each.text]);
+      if (view.storage.step !== "") now.push([`storage ${view.storage.step}`, view.storage.warning]);
       if (view.step !== "") now.push([`step ${view.step}`, view.warning]);
       const fresh = now.filter(([name]) => !this.heard.has(name));
       this.heard = new Set(now.map(([name]) => name));
@@ -103,39 +109,42 @@
   async function activate(app) {
     const { Widget } = await provided("@lumino/widgets");
     const face = new Face(Widget);
+    app.shell.add(face.storage, "top", { rank: 199 });
     app.shell.add(face.left, "top", { rank: 200 });
     app.shell.add(face.said, "header", { rank: 1 });
     face.said.hide();
     let saved = "";
     let silent = "";
     let failures = 0;
+    let pause = FIRST_MS;
+    let next = 0;
 
     async function look() {
       try {
         const view = await ask(app.serviceManager.serverSettings.baseUrl);
         failures = 0;
         silent = view.silent;
+        pause = view.again_s * 1000;
         face.show(view);
         if (view.save !== "" && view.save !== saved && app.commands.isEnabled("docmanager:save-all")) {
           saved = view.save;
-          await app.commands.execute("docmanager:save-all");
+          // During a cut it waits for the line, and what is shown goes on.
+          app.commands.execute("docmanager:save-all").catch((error) => console.warn("renkei-time:", error));
         }
       } catch (error) {
         failures += 1;
         if (failures === 2) face.silent(silent);
         console.warn("renkei-time:", error);
+      } finally {
+        clearTimeout(next);
+        next = setTimeout(() => void look(), pause);
       }
     }
 
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) void look();
     });
-    void app.restored.then(async () => {
-      for (;;) {
-        await look();
-        await new Promise((after) => setTimeout(after, EVERY_MS));
-      }
-    });
+    void app.restored.then(look);
   }
 
   const modules = { "./extension": { __esModule: true, default: { id: "renkei-time:plugin", autoStart: true, activate } } };
