@@ -235,8 +235,9 @@ class Pjm:
         raise TestbedError(f"{node} of {testbed.name} has no daemon of PJM that could come back")
 
     def lose(self, testbed: Testbed, node: str) -> None:
-        """The jobs' supervisors and the sessions."""
-        kill(testbed.host(node), "/supervisor.py", uids=_SESSIONS)
+        """The jobs' supervisors, before they can tell of an end, and the sessions."""
+        kill(testbed.host(node), "/supervisor.py")
+        kill(testbed.host(node), uids=_SESSIONS)
 
 
 def _seconds(text: str) -> float | None:
