@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ctlab.cohort import names_of
 from ctlab.errors import LabelError, UnreadableError
+from ctlab.packed import ENDING, PackedFile
 from ctlab.readers import load, load_labels
 from ctlab.text import say
+from ctlab.viewing.arriving import Arriving
 from ctlab.viewing.desk import Desk
 from ctlab.viewing.widget import Viewer
 from ctlab.viewing.windows import WINDOWS
@@ -26,20 +29,37 @@ def view(
 ) -> Viewer:
     """A widget that shows `ct` in three planes, `labels` over it, and `compare`, the truth, as outlines.
 
-    Volumes, or paths of files that hold them. `window` is the first Hounsfield window, a key of `ctlab.viewing.windows.WINDOWS`.
-    Corrected labels and bookmarks are saved below `folder`, by default the folder for results. Only 8-bit pictures of what is shown
-    go to the browser, and the HU of single voxels that a person points at.
+    Volumes, or paths of files that hold them. A packed case (`ctlab.pack`) shows its middle slices at once, with its own labels
+    unless others are given, and is read while it is looked at; other files are read first. `window` is the first Hounsfield window,
+    a key of `ctlab.viewing.windows.WINDOWS`. Corrected labels and bookmarks are saved below `folder`, by default the folder for
+    results. Only 8-bit pictures of what is shown go to the browser, and the HU of single voxels that a person points at.
 
     Raises UnreadableError for what is no volume, LabelError for what is no label image or doesn't lie on the grid of `ct`,
     ObliqueError for a scan that can't be shown upright, ValueError for an unknown window.
     """
     if window not in WINDOWS:
         raise ValueError(say(N_("There is no window {name}. Choose one of: {names}."), name=window, names=", ".join(WINDOWS)))
+    if isinstance(ct, str | Path) and str(ct).endswith(ENDING):
+        return _packed(Path(ct), labels, compare, window, folder)
     volume = _volume(ct)
     marked, truth = _labels(labels, volume), _labels(compare, volume)
     if marked is None:
         marked, truth = truth, None
     return Viewer(Desk(volume, marked, truth, Path(folder) if folder is not None else None), window)
+
+
+def _packed(path: Path, labels: object, compare: object, window: str, folder: str | Path | None) -> Viewer:
+    """A packed case, shown while it is read."""
+    name = path.name.removesuffix(ENDING)
+    file = PackedFile(path, name)
+    arriving = Arriving(file, name, names_of(file.header.label_names))
+    marked = arriving.labels if labels is None else _labels(labels, arriving.ct)
+    truth = _labels(compare, arriving.ct)
+    if marked is None:
+        marked, truth = truth, None
+    viewer = Viewer(Desk(arriving.ct, marked, truth, Path(folder) if folder is not None else None, arriving), window)
+    arriving.begin()
+    return viewer
 
 
 def _volume(ct: object) -> Volume:

@@ -114,6 +114,7 @@ def frame(desk: Desk, asked: See, voxel: Voxel, look: Look, flow: Flow) -> Answe
     for pane in asked.panes:
         plane = PLANES[pane.plane]
         wanted = look if pane.overlay not in overlays(desk) or pane.overlay is None else replace(look, overlay=pane.overlay)
+        desk.need(plane, voxel[plane.axis], wanted.slab)
         pixels = picture(desk.layers, plane, voxel[plane.axis], wanted, enlarged=asked.exact)
         sent.append(png(pixels) if asked.exact else jpeg(pixels, flow.quality))
         told_of.append({"plane": pane.plane, "overlay": pane.overlay and pane.overlay.value, "index": voxel[plane.axis]})

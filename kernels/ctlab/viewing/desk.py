@@ -13,16 +13,20 @@ from ctlab.errors import LabelError
 from ctlab.folders import WORK
 from ctlab.text import say
 from ctlab.viewing import bookmarks, comparison, measures, oblique, versions
+from ctlab.viewing.arriving import Arriving
 from ctlab.viewing.between import filled_between
 from ctlab.viewing.bookmarks import Bookmark
 from ctlab.viewing.comparison import Agreement, Mistake
 from ctlab.viewing.correcting import Correction, Limits
 from ctlab.viewing.pictures import Cuts, Layers
-from ctlab.viewing.planes import Plane, Slab, Voxel, pixel_mm, project, voxel_at
+from ctlab.viewing.planes import THIN, Plane, Slab, Voxel, pixel_mm, project, slab_range, voxel_at
 from ctlab.viewing.versions import Version
 from ctlab.viewing.windows import Bytes
 from ctlab.volume import Labels, Volume
 from phrases import N_
+
+Counts = np.ndarray[tuple[int], np.dtype[np.int64]]
+"""Voxels of each of 256 label values."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,28 @@ class Found:
 class Desk:
     """What a viewer shows and changes. Given volumes stay as they are."""
 
-    def __init__(self, ct: Volume, labels: Labels | None, truth: Labels | None, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        ct: Volume,
+        labels: Labels | None,
+        truth: Labels | None,
+        folder: Path | None = None,
+        arriving: Arriving | None = None,
+    ) -> None:
         """`folder` takes what is saved: `folder/labels`, `folder/bookmarks`; by default the folder for results.
+
+        `arriving` is what `ct`, and `labels` if they are its own, are still being read from.
 
         Raises LabelError when a label image doesn't lie on the grid of `ct`, ObliqueError for a scan that can't be shown upright.
         """
         for each in (labels, truth):
             if each is not None:
                 each.check_fits(ct)
+        self._arriving = arriving
         self.turned_degrees = ct.geometry.obliquity_degrees if oblique.is_oblique(ct.geometry) else 0.0
         if self.turned_degrees:
+            self.whole()
+            self._arriving = None
             ct = oblique.upright(ct)
             labels, truth = (each and oblique.upright_labels(each) for each in (labels, truth))
         self.ct, self._labels, self.truth = ct, labels, truth
@@ -62,6 +78,16 @@ class Desk:
         self._cuts = Cuts()
         self._volumes: tuple[int, dict[int, tuple[float, float]]] | None = None
 
+    def need(self, plane: Plane, index: int, slab: Slab = THIN) -> None:
+        """Returns when the slab around slice `index` is there to be drawn. Raises a CtlabError when it can't be read."""
+        if self._arriving is not None:
+            self._arriving.need(plane.axis, slab_range(plane, index, slab, self.ct.geometry))
+
+    def whole(self) -> None:
+        """Returns when all of the case is there. Raises a CtlabError when it can't be read."""
+        if self._arriving is not None:
+            self._arriving.whole()
+
     @property
     def layers(self) -> Layers:
         """What there is to draw."""
@@ -72,6 +98,7 @@ class Desk:
     def labels(self) -> Labels | None:
         """The labels as they are now; what was given, while nothing was corrected."""
         if self.correction is None:
+            self.whole()
             return self._labels
         return Labels(self.correction.voxels.copy(), self.ct.geometry, self.ct.name, self.names)
 
@@ -80,9 +107,12 @@ class Desk:
         return self.names.get(value) or say(N_("label {number}"), number=value)
 
     def first_voxel(self) -> Voxel:
-        """Where to begin: the middle of the slice with most of the truth, else of the labels, else of the volume."""
+        """Where to begin: the middle of the slice with most of the truth, else of the labels, else of the volume.
+
+        The middle of the volume, too, while it is still being read.
+        """
         x, y, z = (count // 2 for count in self.ct.geometry.shape)
-        marked = self.truth or self._labels
+        marked = None if self._arriving is not None else self.truth or self._labels
         if marked is not None and (counts := np.count_nonzero(marked.voxels, axis=(0, 1))).any():
             z = int(counts.argmax())
             places = np.argwhere(marked.voxels[:, :, z])
@@ -92,17 +122,27 @@ class Desk:
     def volumes_ml(self) -> dict[int, tuple[float, float]]:
         """Label value to its millilitres in the labels and in the truth, for every value of either or with a name."""
         if self._volumes is None or self._volumes[0] != self.revision:
-            here, there = (_counts(each) for each in (self.layers.labels, self.layers.truth))
+            here, there = self._counted(), _counts(self.layers.truth)
             values = sorted({*self.names, *(int(value) for value in np.flatnonzero(here + there)[:255])} - {0})
             ml = self.ct.geometry.voxel_ml
             self._volumes = self.revision, {value: (float(here[value]) * ml, float(there[value]) * ml) for value in values}
         return self._volumes[1]
+
+    def _counted(self) -> Counts:
+        """Voxels of each label value; of labels as they were packed, by what the file says."""
+        if self._arriving is None or self.correction is not None or self._labels is not self._arriving.labels:
+            return _counts(self.layers.labels)
+        counts = np.zeros(256, np.int64)
+        for value, voxels in self._arriving.label_voxels.items():
+            counts[value] = voxels
+        return counts
 
     def found_at(self, plane: Plane, index: int, point: measures.Point) -> Found | None:
         """What is under a place of a slice; None beside it."""
         voxel = voxel_at(plane, index, *point, self.ct.geometry.shape)
         if voxel is None:
             return None
+        self.need(plane, index)
         x, y, z = (float(each) for each in (self.ct.geometry.affine @ (*voxel, 1))[:3])
         layers = self.layers
         return Found(
@@ -115,6 +155,7 @@ class Desk:
 
     def region(self, plane: Plane, index: int, corners: tuple[measures.Point, measures.Point], slab: Slab) -> measures.Region:
         """HU in an ellipse of what is shown, the slab's projection included. Raises MeasureError when it holds no voxel."""
+        self.need(plane, index, slab)
         hu = project(self.ct.voxels, plane, index, slab, self.ct.geometry)
         return measures.region(hu, measures.ellipse((hu.shape[0], hu.shape[1]), *corners), pixel_mm(self.ct.geometry, plane))
 
@@ -133,6 +174,7 @@ class Desk:
                 degrees=self.turned_degrees,
             )
         if self.correction is None:
+            self.whole()
             start = self._labels.voxels if self._labels else np.zeros(self.ct.geometry.shape, np.uint8)
             self.correction = Correction(start, self.ct.voxels, self.ct.geometry)
         return self.correction
@@ -183,6 +225,7 @@ class Desk:
 
     def agreements(self) -> list[Agreement]:
         """How well each label fits the truth; none without a truth."""
+        self.whole()
         layers = self.layers
         if layers.labels is None or layers.truth is None:
             return []
@@ -191,6 +234,7 @@ class Desk:
 
     def mistakes(self) -> list[Mistake]:
         """The largest connected mistakes; none without a truth."""
+        self.whole()
         layers = self.layers
         if layers.labels is None or layers.truth is None:
             return []
@@ -198,6 +242,7 @@ class Desk:
 
     def worst_slice(self, plane: Plane) -> int | None:
         """The slice with most wrong voxels; None where there is none."""
+        self.whole()
         layers = self.layers
         if layers.labels is None or layers.truth is None:
             return None
@@ -218,7 +263,7 @@ class Desk:
         self.bookmarks = places
 
 
-def _counts(labels: Bytes | None) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _counts(labels: Bytes | None) -> Counts:
     counts = np.zeros(256, np.int64)
     for slab in labels if labels is not None else ():
         counts += np.bincount(slab.ravel(), minlength=256)

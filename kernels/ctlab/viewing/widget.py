@@ -92,9 +92,17 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
         self.window = window
         with self.hold_sync():
             self._facts = answers.hello(desk, self.state).content
-            self._first = [png(picture(desk.layers, plane, self.voxel[plane.axis], self.look)) for plane in PLANES.values()]
+            self._first = self._pictures()
         self.observe(self._changed, list(State.__struct_fields__))
         self.on_msg(self._heard)
+
+    def _need(self) -> None:
+        for plane in PLANES.values():
+            self._desk.need(plane, self.voxel[plane.axis], self.look.slab)
+
+    def _pictures(self) -> list[bytes]:
+        self._need()
+        return [png(picture(self._desk.layers, plane, self.voxel[plane.axis], self.look)) for plane in PLANES.values()]
 
     @property
     def labels(self) -> Labels | None:
@@ -238,5 +246,6 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
         bundle: dict[str, object] = super()._repr_mimebundle_(**kwargs)
         if os.environ.get(STILL) != "none":
             with self._lock:
+                self._need()
                 bundle["image/png"] = still(self._desk.layers, self.voxel, self.look)
         return bundle
