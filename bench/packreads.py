@@ -95,7 +95,7 @@ def known() -> list[str]:
     return [way for way in WAYS if importlib.util.find_spec(NEEDS.get(way, "sys")) is not None]
 
 
-def _forget(folder: Path) -> None:
+def forget(folder: Path) -> None:
     """Nothing of the files stays in this mount's page cache."""
     for path in (each for each in folder.rglob("*") if each.is_file()):
         descriptor = os.open(path, os.O_RDONLY)
@@ -111,7 +111,7 @@ def main() -> int:
     for line in sys.stdin:
         *words, x, y, z, side = line.split()
         box = tuple(slice(int(start), int(start) + int(side)) for start in (x, y, z))
-        _forget(folder)
+        forget(folder)
         begun, busy = time.perf_counter(), time.process_time()
         hu, labels = WAYS[" ".join(words)](folder, box)  # type: ignore[arg-type]  # three slices
         took, busy = time.perf_counter() - begun, time.process_time() - busy

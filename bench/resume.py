@@ -141,7 +141,7 @@ def _run(work: Work, folder: Path, heard: Heard, lives_s: float | None) -> float
 def _differing(one: Path, other: Path) -> int:
     """How many weight tensors of the best networks and epochs of the curves differ between two results."""
     weights = [torch.load(folder / CHECKPOINT, weights_only=True)["network"] for folder in (one, other)]
-    curves = [[replace(epoch, seconds=0.0) for epoch in read_history(folder)] for folder in (one, other)]
+    curves = [[replace(epoch, seconds=0.0, waited=0.0) for epoch in read_history(folder)] for folder in (one, other)]
     tensors = sum(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     return int(tensors + sum(a != b for a, b in zip_longest(*curves)))
 

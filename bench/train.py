@@ -21,6 +21,7 @@ from ctlab.network import HIGH_HU, LOW_HU, PRESETS, Preset, build
 from ctlab.phantoms import Marking, make_cohort
 from ctlab.precision import Precision, checked
 from ctlab.resample import Prepared, prepare, working_shape
+from ctlab.tiers import Tiers
 from ctlab.trainer import Trainer
 from monai.data import CacheDataset, DataLoader, Dataset, ThreadDataLoader, set_track_meta
 from monai.losses import DiceCELoss
@@ -39,7 +40,11 @@ Step = Callable[[], object]
 
 def ours(preset: Preset, cases: Sequence[Prepared], where: torch.device, precision: Precision) -> Step:
     """The loop of `ctlab.train`, without its saving."""
-    return Trainer(preset, cases, cases[:1], {1: "lung"}, seed=1, where=where, precision=precision).step
+    learn = Tiers.of(cases)
+    # As in a training, where half of the device's memory is free for them.
+    if where.type == "cuda":
+        learn.to_device(where, sum(case.nbytes for case in cases))
+    return Trainer(preset, learn, Tiers.of(cases[:1]), {1: "lung"}, seed=1, where=where, precision=precision).step
 
 
 def monais(preset: Preset, batches: Iterator[Any], where: torch.device, precision: Precision) -> Step:

@@ -30,8 +30,10 @@ class Progress:
     steps: int
     loss: float
     """Of the last step; NaN before the first."""
+    device: str
+    """What computes, `GPU` or `CPU`."""
     waited: float
-    """Part of the time for which the device's next patches were not there yet."""
+    """Part of the time for which that waits because its next patches aren't there yet, 0 to 1."""
     left_s: float
     """Seconds to the end of all epochs."""
     session_s: float

@@ -86,9 +86,10 @@ def state_text(progress: Progress | None, *, over: bool, paused: bool, stopped: 
     if progress is None:
         return say(N_("The cases are read."))
     where = say(
-        N_("Epoch {epoch} of {epochs}, step {step} of {steps}. Loss {loss:.3f}. Waited for data: {waited:.0%} of the time."),
+        N_("Epoch {epoch} of {epochs}, step {step} of {steps}. Loss {loss:.3f}. "
+           "The {device} waits for data {waited:.0%} of the time."),
         epoch=progress.epoch, epochs=progress.epochs, step=progress.step, steps=progress.steps, loss=progress.loss,
-        waited=progress.waited,
+        device=progress.device, waited=progress.waited,
     )  # fmt: skip
     if paused:
         return where + " " + say(N_("It is held, and saved."))

@@ -43,6 +43,19 @@ def _copy(value: object) -> object:
     return value
 
 
+def random_state(where: torch.device) -> dict[str, torch.Tensor]:
+    """Where the process's own random numbers are, from which a network's dropout draws on `where`."""
+    state = {"cpu": torch.get_rng_state()}
+    return {**state, "cuda": torch.cuda.get_rng_state(where)} if where.type == "cuda" else state
+
+
+def restore_random(where: torch.device, state: Mapping[str, torch.Tensor]) -> None:
+    """Goes on drawing where `state` was taken."""
+    torch.set_rng_state(state["cpu"])
+    if where.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], where)
+
+
 class Keeper:
     """Keeps the states of one training in `folder`, a new one when `every_s` have passed."""
 

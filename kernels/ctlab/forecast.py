@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from ctlab.loss import dice_ce
+from ctlab.memory import free
 from ctlab.network import KINDS, Preset
 from ctlab.precision import Precision
-from ctlab.resample import Prepared
+from ctlab.regrid import Shape
 from ctlab.text import say
 from ctlab.windows import OVERLAP
 from phrases import N_
@@ -124,13 +124,13 @@ class Forecast:
 
 
 def forecast(
-    preset: Preset, tried: Trial, *, precision: Precision, network: torch.nn.Module, judge: Sequence[Prepared], room: int | None
+    preset: Preset, tried: Trial, *, precision: Precision, network: torch.nn.Module, judge: Sequence[Shape], room: int | None
 ) -> Forecast:
-    """From one step that was tried to the whole training; `room` as in Forecast."""
+    """From one step that was tried to the whole training; `judge`: shapes of what is validated on, `room` as in Forecast."""
     weights = sum(each.numel() for each in network.parameters())
     size = sum(each.numel() * each.element_size() for each in network.parameters())
     steps_s = preset.steps * preset.accumulate * tried.seconds
-    windows = sum(math.prod(_windows(length, preset.patch) for length in case.hu.shape) for case in judge)
+    windows = sum(math.prod(_windows(length, preset.patch) for length in shape) for shape in judge)
     judging_s = windows * tried.seconds / preset.batch / BACKWARD
     memory = size * (COPIES + bool(preset.average)) + tried.activations
     return Forecast(preset, precision, weights, memory, room, steps_s + judging_s)
@@ -140,11 +140,7 @@ def room(where: torch.device) -> int | None:
     """Bytes of memory that are free on `where`; None where the system doesn't tell."""
     if where.type == "cuda":
         return int(torch.cuda.mem_get_info(where)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return free()
 
 
 def in_words(seconds: float) -> str:

@@ -26,6 +26,8 @@ class Epoch:
     """Label value to mean Dice over the validation cases, on the working grid; NaN where no case has the label."""
     seconds: float
     """Training and validation together."""
+    waited: float = 0.0
+    """Part of the training's seconds in which the device waited for data, 0 to 1."""
 
     @property
     def mean_dice(self) -> float:

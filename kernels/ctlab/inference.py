@@ -11,8 +11,8 @@ import torch
 from ctlab.errors import CheckpointError
 from ctlab.files import whole
 from ctlab.network import Preset, build, device
-from ctlab.resample import body_box, working_shape
-from ctlab.slabs import coarse_hu, winners
+from ctlab.resample import body_box, resample_hu, working_shape
+from ctlab.slabs import winners
 from ctlab.volume import Labels, Volume
 from ctlab.windows import blended
 from phrases import N_
@@ -70,7 +70,7 @@ def predict(model: Model | str | Path, ct: Volume, *, mirror: str = "") -> Label
     if not isinstance(model, Model):
         model = load_model(model)
     shape = working_shape(ct.geometry, model.preset.spacing_mm)
-    coarse = coarse_hu(ct.voxels, shape)
+    coarse = resample_hu(ct.voxels, shape)
     box = body_box(coarse)
     slabs = blended(model.network, coarse[box], model.preset.patch, mirror=mirror)
     channels = winners(slabs, box, shape, ct.geometry.shape)

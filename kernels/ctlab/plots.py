@@ -31,7 +31,9 @@ class Chart(Figure):
 
 
 def curves(result: TrainingResult) -> Chart:
-    """Training loss and validation Dice of each label over the epochs; the epoch whose network was kept is marked."""
+    """Training loss, validation Dice of each label, and the device's waiting over the epochs; the epoch whose network was kept is
+    marked.
+    """
     return chart(result.history, result.model.names, result.best.number)
 
 
@@ -43,8 +45,8 @@ def chart(history: Sequence[Epoch], labels: Mapping[int, str], kept: int | None 
     font = _japanese_font() if process_language() == "ja" else None
     speak = translator("ja" if font else "en")
     names = labels if font or process_language() != "ja" else {}
-    drawn = Chart(figsize=(9, 3.4), layout="constrained")
-    left, right = drawn.subplots(1, 2)
+    drawn = Chart(figsize=(12, 3.4), layout="constrained")
+    left, right, waits = drawn.subplots(1, 3, width_ratios=(3, 3, 2))
     epochs = [epoch.number for epoch in history]
     left.plot(epochs, [epoch.loss for epoch in history], color="black", marker="o")
     left.set_title(speak(N_("training: loss (Dice loss + cross-entropy)")))
@@ -55,10 +57,13 @@ def chart(history: Sequence[Epoch], labels: Mapping[int, str], kept: int | None 
         right.plot(epochs, [epoch.dice[value] for epoch in history], color=shade, marker=marker, label=label)
     if kept is not None:
         right.axvline(kept, color="grey", linestyle=":", label=speak(N_("kept")))
+    waits.plot(epochs, [100 * epoch.waited for epoch in history], color="black", marker="o")
+    waits.set_ylim(0, 100)
+    waits.set_title(speak(N_("the device waits for data (%)")))
     right.set_ylim(0, 1)
     right.set_title(speak(N_("validation: Dice")))
     right.legend()
-    for axes in (left, right):
+    for axes in (left, right, waits):
         axes.set_xlabel(speak(N_("epoch")))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

@@ -7,22 +7,22 @@ so that its spacing differs from t by less than half a voxel over the whole side
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from ctlab import regrid
 from ctlab.geometry import Geometry
+from ctlab.regrid import Box, Shape
 
 BODY_ABOVE_HU = -500
 """Skin, muscle, bone and the table lie above, air outside below."""
 
 MARGIN = 2
 """Voxels of air left around the body."""
-
-Box = tuple[slice, slice, slice]
-Shape = tuple[int, int, int]
 
 
 def working_shape(geometry: Geometry, target_mm: float) -> Shape:
@@ -33,15 +33,17 @@ def working_shape(geometry: Geometry, target_mm: float) -> Shape:
 
 def resample_hu(voxels: npt.NDArray[np.int16], shape: Shape) -> torch.Tensor:
     """HU (int16, shape `shape`): averaged along axes that get coarser, interpolated linearly along the others."""
-    values = torch.from_numpy(voxels.astype(np.float32))[None, None]
-    x, y, z = (min(new, old) for new, old in zip(shape, voxels.shape, strict=True))
-    averaged = functional.adaptive_avg_pool3d(values, (x, y, z))
-    return functional.interpolate(averaged, shape, mode="trilinear", align_corners=False)[0, 0].round().to(torch.int16)
+    return torch.from_numpy(regrid.hu_of(voxels, _sides(voxels), shape, regrid.everything(shape)))
 
 
 def resample_labels(voxels: npt.NDArray[np.uint8], shape: Shape) -> torch.Tensor:
     """Label numbers (uint8, shape `shape`) of the nearest voxels."""
-    return functional.interpolate(torch.from_numpy(voxels.copy())[None, None], shape, mode="nearest-exact")[0, 0]
+    return torch.from_numpy(regrid.labels_of(voxels, _sides(voxels), shape, regrid.everything(shape)))
+
+
+def _sides(voxels: npt.NDArray[Any]) -> Shape:
+    x, y, z = voxels.shape
+    return x, y, z
 
 
 def body_box(hu: torch.Tensor) -> Box:
@@ -65,13 +67,21 @@ class Prepared:
     """int16 (x, y, z), working grid, cropped to the body."""
     labels: torch.Tensor
     """uint8, same shape."""
+    origin: Shape = (0, 0, 0)
+    """Where its first voxel lies on the working grid."""
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return self.hu.nbytes + self.labels.nbytes
 
 
 def prepare(name: str, hu: npt.NDArray[np.int16], labels: npt.NDArray[np.uint8], shape: Shape) -> Prepared:
     """Both arrays on the working grid of `shape`, cropped to the body."""
     coarse = resample_hu(hu, shape)
     box = body_box(coarse)
-    return Prepared(name, coarse[box].contiguous(), resample_labels(labels, shape)[box].contiguous())
+    first = (box[0].start, box[1].start, box[2].start)
+    return Prepared(name, coarse[box].contiguous(), resample_labels(labels, shape)[box].contiguous(), first)
 
 
 def winner(probabilities: torch.Tensor, box: Box, working: Shape, shape: Shape) -> npt.NDArray[np.uint8]:

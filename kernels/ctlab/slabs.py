@@ -1,4 +1,4 @@
-"""Between a CT's own grid and the working grid, some slices at a time: what a long CT needs besides itself doesn't grow with it.
+"""From the working grid to a CT's own grid, some slices at a time: what a long CT needs besides itself doesn't grow with it.
 
 The grids and their relation are those of `ctlab.resample`, and so are the values: both ways are the same arithmetic.
 """
@@ -6,35 +6,16 @@ The grids and their relation are those of `ctlab.resample`, and so are the value
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from ctlab.resample import Box, Shape
+from ctlab.regrid import Box, Shape
 
 AT_ONCE = 64 * 2**20
 """Bytes of single-precision numbers that a piece of work may take, or what one slice takes where that is more."""
-
-
-def coarse_hu(voxels: npt.NDArray[np.int16], shape: Shape) -> torch.Tensor:
-    """HU (int16, `shape`) as `ctlab.resample.resample_hu` gives them, without the whole CT in single precision."""
-    x, y, z = (min(new, old) for new, old in zip(shape, voxels.shape, strict=True))
-    depth = voxels.shape[2]
-    averaged = torch.empty((x, y, z))
-    step = max(1, AT_ONCE // (4 * voxels.shape[0] * voxels.shape[1] * ceil(depth / z)))
-    for start in range(0, z, step):
-        stop = min(start + step, z)
-        low = start * depth // z
-        piece = torch.from_numpy(voxels[:, :, low : -(-stop * depth // z)].astype(np.float32))
-        for index in range(start, stop):
-            own = piece[:, :, index * depth // z - low : -(-(index + 1) * depth // z) - low]
-            averaged[:, :, index] = functional.adaptive_avg_pool3d(own[None, None], (x, y, 1))[0, 0, :, :, 0]
-    if (x, y, z) != shape:
-        averaged = functional.interpolate(averaged[None, None], shape, mode="trilinear", align_corners=False)[0, 0]
-    return averaged.round_().to(torch.int16)
 
 
 def winners(slabs: Iterable[torch.Tensor], box: Box, working: Shape, shape: Shape) -> npt.NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,17 +15,20 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ctlab.augment import augmented
 from ctlab.background import Progress
+from ctlab.checkpoints import random_state, restore_random
 from ctlab.errors import CtlabError
+from ctlab.feed import Feed
 from ctlab.forecast import smaller
 from ctlab.history import Epoch, from_plain, plain
-from ctlab.inference import Model, probabilities_of
+from ctlab.inference import Model
+from ctlab.judging import mean_dice
 from ctlab.loss import dice_ce
-from ctlab.metrics import dice_of
 from ctlab.network import Preset, build, normalised
 from ctlab.precision import PLAIN, Precision
-from ctlab.resample import Prepared
 from ctlab.sampling import Sampler
 from ctlab.text import say
+from ctlab.tiers import Tier, Tiers
+from ctlab.waits import Waits
 from phrases import N_
 
 MOMENTUM, WEIGHT_DECAY, WARM_UP = 0.9, 1e-4, 0.15
@@ -46,8 +49,8 @@ class Trainer:
     def __init__(
         self,
         preset: Preset,
-        learn: Sequence[Prepared],
-        judge: Sequence[Prepared],
+        learn: Tiers,
+        judge: Tiers,
         names: Mapping[int, str],
         *,
         seed: int,
@@ -56,7 +59,7 @@ class Trainer:
         tell: Callable[[str], object] = print,
     ) -> None:
         """`tell` hears when memory is short and a step is made in smaller parts."""
-        self.preset, self.where, self.precision, self.judge = preset, where, precision, judge
+        self.preset, self.where, self.precision, self.learn, self.judge = preset, where, precision, learn, judge
         self._seed, self._tell = seed, tell
         self._values = list(names)
         with torch.random.fork_rng():
@@ -70,7 +73,7 @@ class Trainer:
             self._optimizer, preset.learning_rate, total_steps=preset.epochs * preset.steps, pct_start=WARM_UP, cycle_momentum=False
         )
         self._scaler = torch.amp.GradScaler(where.type, enabled=precision.scaled)
-        self._sampler = Sampler(learn, preset.patch, np.random.default_rng(seed))
+        self._feed = Feed(Sampler(learn.known, preset.patch, np.random.default_rng(seed)), learn)
         self._channel_of = _channels(self._values).to(where)
         self.names = names
         self.kept: Model | None = None
@@ -79,7 +82,7 @@ class Trainer:
         self._losses: list[torch.Tensor] = []
         self.partial = False
         """Whether the last epoch was judged before all its steps were made: nothing goes on from there."""
-        self._spent_s = self._waited_s = 0.0
+        self._spent_s, self._waits = 0.0, Waits(where)
         self.key = _key(preset, learn, judge, names, seed)
         """The same for the same training: preset, seed, labels, and the voxels of every case."""
 
@@ -110,18 +113,18 @@ class Trainer:
         enough.
         """
         begun = time.perf_counter()
-        sampled = self._sampler.state()
+        sampled = self._feed.state()
         while True:
             try:
                 loss = self._step()
                 break
             except torch.OutOfMemoryError:
                 less = smaller(self.preset)
-                if less is None:
+                if less is None and not self.learn.count(Tier.DEVICE):
                     raise
             # Outside of the handler, whose traceback holds the step's tensors.
-            self.shrink(less)
-            self._sampler.restore(sampled)
+            self.make_room(less)
+            self._feed.restore(sampled)
         self._losses.append(loss)
         self._spent_s += time.perf_counter() - begun
         return loss
@@ -133,13 +136,22 @@ class Trainer:
         return Progress(
             epoch=min(len(history) + 1, preset.epochs),
             epochs=preset.epochs,
+            device=self.where.type.upper().replace("CUDA", "GPU"),
             step=made,
             steps=preset.steps,
             loss=float(losses[-1]) if losses else float("nan"),
-            waited=self._waited_s / max(self._spent_s, self._waited_s, 1e-9),
+            waited=self._waits.share(self._spent_s),
             left_s=max(0.0, preset.epochs - len(history) - made / preset.steps) * each_s,
             session_s=session_s,
         )
+
+    def make_room(self, less: Preset | None) -> None:
+        """Takes the cases out of the device's memory, where there are any, else goes on with `less`."""
+        if self.learn.leave_device():
+            self._tell(say(N_("The device's memory is short: the cases in it are moved out of it. Only the speed is another.")))
+            torch.cuda.empty_cache()
+        elif less is not None:
+            self.shrink(less)
 
     def shrink(self, less: Preset) -> None:
         """Goes on with smaller parts, and says so."""
@@ -153,7 +165,7 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         if self.where.type == "cuda":
             torch.cuda.empty_cache()
-        self.preset, self._sampler.side = less, less.patch
+        self.preset, self._feed.side = less, less.patch
 
     def _step(self) -> torch.Tensor:
         self.network.train()
@@ -175,11 +187,8 @@ class Trainer:
 
     def _batch(self, part: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The next patches on the device: HU (patch, 1, x, y, z) and the class of each voxel (patch, x, y, z)."""
-        begun = time.perf_counter()
-        patches = self._sampler.draw(self.preset.batch)
-        hu = torch.stack([patch.hu for patch in patches])[:, None].to(self.where, non_blocking=True)
-        labels = torch.stack([patch.labels for patch in patches]).to(self.where, non_blocking=True)
-        self._waited_s += time.perf_counter() - begun
+        with self._waits.data():
+            hu, labels = self._feed.batch(self.preset.batch, self.where)
         if self.preset.augment:
             # Anew for each pass, from where it stands: so there is no state of it to keep.
             draw = torch.Generator(self.where).manual_seed(((self._seed << 40) + (self.steps << 8) + part) % 2**63)
@@ -199,14 +208,16 @@ class Trainer:
                    "Check the HU of the cases, or train anew with a lower learning rate."),
                 steps=self.steps,
             )  # fmt: skip
+        waited = self._waits.share(self._spent_s + time.perf_counter() - begun)
         shown = self._shown.eval()
         with torch.autocast(self.where.type, self.precision.dtype, enabled=self.precision.mixed):
-            scores = _validate(shown, self.judge, self._values, self.preset.patch)
+            scores = mean_dice(shown, self.judge.wholes(), self._values, self.preset.patch)
         self._spent_s += time.perf_counter() - begun
-        epoch = Epoch(len(self.history) + 1, loss, scores, self._spent_s)
+        epoch = Epoch(len(self.history) + 1, loss, scores, self._spent_s, waited)
         self.history.append(epoch)
         self.partial = self.made < self.preset.steps
-        self._losses, self._spent_s, self._waited_s = [], 0.0, 0.0
+        self._losses, self._spent_s = [], 0.0
+        self._waits.start()
         if self.best is epoch:
             self.kept = self.copy()
         return epoch
@@ -218,6 +229,11 @@ class Trainer:
             return self.network
         averaged: torch.nn.Module = self._averaged.module
         return averaged
+
+    def close(self) -> None:
+        """Nothing more is read for it in advance."""
+        self._feed.close()
+        self.learn.close()
 
     def copy(self) -> Model:
         """The network as it is now, in memory on the CPU."""
@@ -231,23 +247,25 @@ class Trainer:
             "history": plain(self.history),
             "losses": self.losses,
             "spent_s": self._spent_s,
+            "waited_s": self._waits.seconds,
             "network": self.network.state_dict(),
             "averaged": self._averaged.state_dict() if self._averaged else {},
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "scaler": self._scaler.state_dict(),
-            "sampler": self._sampler.state(),
-            "random": _random_state(self.where),
+            "sampler": self._feed.state(),
+            "random": random_state(self.where),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state` was taken."""
         batch, accumulate, patch = state["parts"]
         self.preset = replace(self.preset, batch=batch, accumulate=accumulate, patch=patch)
-        self._sampler.side = patch
+        self._feed.side = patch
         self.history = from_plain(state["history"])
         self._losses = list(torch.tensor(state["losses"], device=self.where))
         self._spent_s = state["spent_s"]
+        self._waits.start(state["waited_s"])
         self.network.load_state_dict(state["network"])
         if self._averaged:
             self._averaged.load_state_dict(state["averaged"])
@@ -255,8 +273,8 @@ class Trainer:
         self._schedule.load_state_dict(state["schedule"])
         if state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
-        self._sampler.restore(state["sampler"])
-        _restore_random(self.where, state["random"])
+        self._feed.restore(state["sampler"])
+        restore_random(self.where, state["random"])
 
 
 def averaging(network: torch.nn.Module, decay: float) -> AveragedModel:
@@ -265,25 +283,11 @@ def averaging(network: torch.nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
-def _key(preset: Preset, learn: Sequence[Prepared], judge: Sequence[Prepared], names: Mapping[int, str], seed: int) -> str:
-    digest = hashlib.sha256(repr((preset, list(names), seed, len(learn))).encode())
-    for case in (*learn, *judge):
-        digest.update(repr((case.name, tuple(case.hu.shape))).encode())
-        digest.update(case.hu.numpy().tobytes())
-        digest.update(case.labels.numpy().tobytes())
+def _key(preset: Preset, learn: Tiers, judge: Tiers, names: Mapping[int, str], seed: int) -> str:
+    digest = hashlib.sha256(repr((preset, list(names), seed, len(learn.known))).encode())
+    for case in (*learn.known, *judge.known):
+        digest.update(case.digest.encode())
     return digest.hexdigest()
-
-
-def _random_state(where: torch.device) -> dict[str, torch.Tensor]:
-    """What a network's own dropout draws from."""
-    state = {"cpu": torch.get_rng_state()}
-    return {**state, "cuda": torch.cuda.get_rng_state(where)} if where.type == "cuda" else state
-
-
-def _restore_random(where: torch.device, state: Mapping[str, torch.Tensor]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if where.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], where)
 
 
 def _channels(values: list[int]) -> torch.Tensor:
@@ -291,15 +295,3 @@ def _channels(values: list[int]) -> torch.Tensor:
     channel_of = torch.zeros(256, dtype=torch.uint8)
     channel_of[values] = torch.arange(1, len(values) + 1, dtype=torch.uint8)
     return channel_of
-
-
-def _validate(network: torch.nn.Module, cases: Sequence[Prepared], values: list[int], side: int) -> dict[int, float]:
-    """Mean Dice of each label over `cases`."""
-    known = np.array([0, *values], np.uint8)
-    scores: dict[int, list[float]] = {value: [] for value in values}
-    for case in cases:
-        found = known[probabilities_of(network, case.hu, side).argmax(dim=0).numpy()]
-        for value, score in dice_of(case.labels.numpy(), found, values).items():
-            if not np.isnan(score):
-                scores[value].append(score)
-    return {value: float(np.mean(each)) if each else float("nan") for value, each in scores.items()}

@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from ctlab import board
+from ctlab import board, farcase
 from ctlab.background import Run, Runs
 from ctlab.checkpoints import EVERY_S, Keeper
 from ctlab.clock import seconds_left as session_seconds_left
 from ctlab.cohort import Case, Cohort
 from ctlab.course import ORDER, OWN, Course, Report
 from ctlab.errors import CheckpointError, CohortError, CtlabError
+from ctlab.farcase import FarCase
 from ctlab.files import sweep
 from ctlab.folders import work_folder
 from ctlab.forecast import Forecast, forecast, room, smaller, trial
@@ -27,8 +27,9 @@ from ctlab.history import Epoch
 from ctlab.inference import Model, load_model
 from ctlab.network import Preset, device, device_text, find_preset
 from ctlab.precision import DeviceError, checked
-from ctlab.resample import Prepared, prepare, working_shape
+from ctlab.resample import prepare, working_shape
 from ctlab.text import say
+from ctlab.tiers import SHARE, Room, Tiers, room_for_cases
 from ctlab.trainer import Trainer
 from ctlab.writer import Writer
 from phrases import N_
@@ -74,6 +75,7 @@ def train(
     seconds_left: Callable[[], float] | None = None,
     resume: bool = True,
     save_every_s: float = EVERY_S,
+    memory: float | None = None,
 ) -> TrainingResult:
     """Trains the network of `preset` on `cohort` and keeps the best epoch's in `folder` (default: `training` in the work folder).
 
@@ -85,6 +87,10 @@ def train(
     cell only stops waiting, and the same call shows it again and waits for the result.
 
     A training that was stopped or killed in `folder` goes on, unless `resume` is false; its state is written every `save_every_s`.
+
+    Cases lie in the GPU's memory, else in the job's, as far as there is room; `memory` says how many bytes of the latter they may
+    take (default: half of what is free). The others are read again, patch by patch where they are packed (`ctlab.pack`), in the
+    order in which they will be asked for. What is trained does not depend on it.
 
     What the storage doesn't take is kept in memory and tried again, and told at the end (`TrainingResult.unsaved`).
 
@@ -103,7 +109,15 @@ def train(
         left = seconds_left or session_seconds_left
 
         def lead(run: Run[TrainingResult]) -> TrainingResult:
-            return _lead(cohort, chosen, target, seed=seed, run=run, left=left, resume=resume, save_every_s=save_every_s)
+            sweep(target, OWN)
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                trainer = _trainer(cohort, chosen, seed, run.tell, memory)
+                try:
+                    return _lead(trainer, target, run=run, left=left, resume=resume, save_every_s=save_every_s)
+                finally:
+                    trainer.close()
+                    farcase.forget()
 
         run = RUNS.start(target, asked, lead)
     elif run.asked != asked:
@@ -146,34 +160,29 @@ def _watch(run: Run[TrainingResult], report: Report) -> None:
 
 
 def _lead(
-    cohort: Cohort,
-    preset: Preset,
+    trainer: Trainer,
     target: Path,
     *,
-    seed: int,
     run: Run[TrainingResult],
     left: Callable[[], float],
     resume: bool,
     save_every_s: float,
 ) -> TrainingResult:
     """The training itself, in its own thread."""
-    sweep(target, OWN)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        trainer = _trainer(cohort, preset, seed, run.tell)
-        keeper = Keeper(target, every_s=save_every_s)
-        if resume:
-            _take_up(trainer, keeper, target, run.tell)
-        else:
-            keeper.clear()
-        for epoch in trainer.history:
-            run.tell(epoch)
-        if len(trainer.history) < preset.epochs:
-            expected = _forecast(trainer)
-            run.tell(expected.text(seconds_left=left(), done=len(trainer.history)))
-            run.names, run.progress = trainer.names, lambda: trainer.progress(expected.epoch_s, left())
-        course = Course(trainer, keeper, Writer(run.tell, ORDER), target, run.tell, left, run.control)
-        unsaved = course.run()
+    keeper = Keeper(target, every_s=save_every_s)
+    if resume:
+        _take_up(trainer, keeper, target, run.tell)
+    else:
+        keeper.clear()
+    for epoch in trainer.history:
+        run.tell(epoch)
+    if len(trainer.history) < trainer.preset.epochs:
+        expected = _forecast(trainer)
+        run.tell(expected.text(seconds_left=left(), done=len(trainer.history)))
+        run.names, run.progress = trainer.names, lambda: trainer.progress(expected.epoch_s, left())
+        _come_nearer(trainer, run.tell)
+    course = Course(trainer, keeper, Writer(run.tell, ORDER), target, run.tell, left, run.control)
+    unsaved = course.run()
     result = _result(course, unsaved)
     if result.stopped_early and not unsaved:
         run.tell(say(ENDED if run.control.stopped else STOPPED, best=result.best.number, file=result.checkpoint))
@@ -193,14 +202,32 @@ def _result(course: Course, unsaved: tuple[str, ...]) -> TrainingResult:
     return TrainingResult(model, tuple(trainer.history), best, checkpoint, stopped_early=not course.finished, unsaved=unsaved)
 
 
-def _trainer(cohort: Cohort, preset: Preset, seed: int, tell: Callable[[str], object]) -> Trainer:
+def _trainer(cohort: Cohort, preset: Preset, seed: int, tell: Callable[[str], object], memory: float | None) -> Trainer:
     where = device()
     tell(device_text(where))
     precision, warning = checked(where)
     if warning:
         tell(warning)
-    learn, judge = (_prepared(cohort, part, preset) for part in (cohort.train, cohort.val))
-    return Trainer(preset, learn, judge, _label_names(cohort.names, learn), seed=seed, where=where, precision=precision, tell=tell)
+    left = Room(room_for_cases() if memory is None else int(memory))
+    learn, judge = (_tiers(cohort, part, preset, left) for part in (cohort.train, cohort.val))
+    names = _label_names(cohort.names, learn)
+    return Trainer(preset, learn, judge, names, seed=seed, where=where, precision=precision, tell=tell)
+
+
+def _come_nearer(trainer: Trainer, tell: Callable[[str], object]) -> None:
+    """Brings cases into the GPU's memory, and tells of those that nothing has room for."""
+    if trainer.where.type == "cuda":
+        # After a step was tried: what that takes is not free any more.
+        trainer.learn.to_device(trainer.where, int(SHARE * (room(trainer.where) or 0)))
+    far = [each for part in (trainer.learn, trainer.judge) for each in part.far()]
+    if not far:
+        return
+    count = len(trainer.learn.known) + len(trainer.judge.known)
+    tell(say(N_("{far} of {all} cases have no room in memory: they are read from their folder while the steps go on."),
+             far=len(far), all=count))  # fmt: skip
+    if slow := sum(isinstance(each, FarCase) and not each.packed for each in far):
+        tell(say(N_("{count} of them have to be read whole for each patch. Pack the cohort first (ctlab.pack), and train on that: "
+                    "it is many times as fast."), count=slow))  # fmt: skip
 
 
 def _forecast(trainer: Trainer) -> Forecast:
@@ -215,7 +242,12 @@ def _forecast(trainer: Trainer) -> Forecast:
                 raise DeviceError(N_("The device's memory is too small for this network. Choose another preset.")) from error
         trainer.shrink(less)
     return forecast(
-        trainer.preset, tried, precision=trainer.precision, network=trainer.network, judge=trainer.judge, room=room(trainer.where)
+        trainer.preset,
+        tried,
+        precision=trainer.precision,
+        network=trainer.network,
+        judge=[case.shape for case in trainer.judge.known],
+        room=room(trainer.where),
     )
 
 
@@ -237,22 +269,24 @@ def _take_up(trainer: Trainer, keeper: Keeper, folder: Path, tell: Callable[[str
               folder=folder, steps=trainer.steps, all=trainer.preset.epochs * trainer.preset.steps))  # fmt: skip
 
 
-def _prepared(cohort: Cohort, part: Sequence[Case], preset: Preset) -> list[Prepared]:
-    cases = [
-        prepare(case.name, ct.voxels, labels.voxels, working_shape(ct.geometry, preset.spacing_mm))
-        for case, ct, labels in cohort.loaded(tuple(part))
-    ]
-    if not cases:
+def _tiers(cohort: Cohort, part: Sequence[Case], preset: Preset, left: Room) -> Tiers:
+    """The usable cases of `part`, each read once."""
+    tiers = Tiers(left)
+    # Copies of the cases: a packed one that was read keeps its file open, and there may be thousands.
+    for case, ct, labels in cohort.loaded(tuple(replace(each) for each in part)):
+        made = prepare(case.name, ct.voxels, labels.voxels, working_shape(ct.geometry, preset.spacing_mm))
+        tiers.add(made, FarCase(replace(case), preset.spacing_mm).seen(case, made))
+    if not tiers.known:
         complaints = " ".join(problem.text for problem in cohort.problems)
         raise CohortError(
             N_("{folder}: none of the cases can be used. {complaints}"), folder=cohort.folder.name, complaints=complaints
         )
-    return cases
+    return tiers
 
 
-def _label_names(names: Mapping[int, str], cases: Sequence[Prepared]) -> dict[int, str]:
+def _label_names(names: Mapping[int, str], learn: Tiers) -> dict[int, str]:
     """Every label that a training case has, with its name."""
-    values = sorted({int(value) for case in cases for value in np.unique(case.labels.numpy()) if value})
+    values = sorted({value for case in learn.known for value in case.positions if value})
     if not values:
         raise CohortError(N_("The label images of the training cases are all empty. Label at least one structure."))
     return {value: names.get(value) or say(N_("label {number}"), number=value) for value in values}

@@ -105,17 +105,19 @@ def test_who_holds_waits_until_it_may_go_on_or_is_to_end():
     assert control.stopped
 
 
-PROGRESS = Progress(epoch=2, epochs=6, step=5, steps=20, loss=0.51234, waited=0.034, left_s=1200.0, session_s=float("inf"))
+PROGRESS = Progress(
+    epoch=2, epochs=6, step=5, steps=20, loss=0.51234, device="GPU", waited=0.034, left_s=1200.0, session_s=float("inf")
+)
 
 
 def test_people_hear_where_it_is_and_when_it_ends():
     said = state_text(PROGRESS, over=False, paused=False, stopped=False)
-    assert said.startswith("Epoch 2 of 6, step 5 of 20. Loss 0.512. Waited for data: 3% of the time. It ends in about 20 min, at ")
+    assert said.startswith("Epoch 2 of 6, step 5 of 20. Loss 0.512. The GPU waits for data 3% of the time. It ends in about 20 min")
     assert PROGRESS.share == pytest.approx((1 + 5 / 20) / 6)
 
 
 def test_people_hear_when_the_session_ends_before_it():
-    late = Progress(epoch=1, epochs=6, step=0, steps=20, loss=0.5, waited=0.0, left_s=7200.0, session_s=3600.0)
+    late = Progress(epoch=1, epochs=6, step=0, steps=20, loss=0.5, device="CPU", waited=0.0, left_s=7200.0, session_s=3600.0)
     said = state_text(late, over=False, paused=False, stopped=False)
     assert "It needs 2 h 0 min more, and the session ends at " in said
     assert said.endswith(": it goes on in the next one.")

@@ -14,6 +14,7 @@ import pytest
 import torch
 from ctlab.batch import Batch, predict_cohort
 from ctlab.cohort import open_case
+from ctlab.feed import Feed
 from ctlab.inference import Model
 from ctlab.lungs import lung_report
 from ctlab.metrics import compare
@@ -22,6 +23,7 @@ from ctlab.phantoms import Marking, make_phantom
 from ctlab.readers import load_labels
 from ctlab.resample import prepare, working_shape
 from ctlab.sampling import Sampler
+from ctlab.tiers import Tiers
 from ctlab.volume import Labels
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
@@ -44,17 +46,17 @@ def model() -> Model:
         prepare("phantom", each.ct.voxels, each.labels.voxels, working_shape(each.ct.geometry, preset.spacing_mm))
         for each in phantoms
     ]
-    sampler = Sampler(cases, preset.patch, np.random.default_rng(0))
+    tiers = Tiers.of(cases)
+    feed = Feed(Sampler(tiers.known, preset.patch, np.random.default_rng(0)), tiers)
     loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = UNet(3, 1, 2, (8, 16, 32), (2, 2), num_res_units=1)
         optimizer = torch.optim.Adam(network.parameters(), preset.learning_rate)
         for _ in range(preset.steps):
-            patches = sampler.draw(preset.batch)
-            hu, truth = torch.stack([each.hu for each in patches]), torch.stack([each.labels for each in patches])
+            hu, truth = feed.batch(preset.batch, torch.device("cpu"))
             optimizer.zero_grad()
-            loss_of(network(normalised(hu[:, None])), truth[:, None].float()).backward()
+            loss_of(network(normalised(hu)), truth[:, None].float()).backward()
             optimizer.step()
     return Model(network.eval(), preset, {1: "lung"})
 

@@ -10,15 +10,10 @@ import torch
 from ctlab.forecast import Forecast, Trial, forecast, in_words, room, smaller, trial
 from ctlab.network import PRESETS
 from ctlab.precision import PLAIN, Precision
-from ctlab.resample import Prepared
 from torch import nn
 
 PRESET = replace(PRESETS["vnet"], patch=32, batch=4, steps=10, epochs=3)
 CPU = torch.device("cpu")
-
-
-def case(side: int) -> Prepared:
-    return Prepared("case", torch.zeros(side, side, side, dtype=torch.int16), torch.zeros(side, side, side, dtype=torch.uint8))
 
 
 def test_a_step_is_tried_and_nothing_is_learnt_by_it():
@@ -34,9 +29,9 @@ def test_a_step_is_tried_and_nothing_is_learnt_by_it():
 
 
 def test_an_epoch_is_its_steps_and_the_windows_of_its_validation():
-    cases = [case(32), case(33)]
+    shapes = [(32, 32, 32), (33, 33, 33)]
     made = forecast(
-        replace(PRESET, accumulate=2), Trial(6.0, 10**9), precision=PLAIN, network=nn.Conv3d(1, 2, 3), judge=cases, room=None
+        replace(PRESET, accumulate=2), Trial(6.0, 10**9), precision=PLAIN, network=nn.Conv3d(1, 2, 3), judge=shapes, room=None
     )
     windows = 1 + 2**3
     assert made.epoch_s == pytest.approx(10 * 2 * 6.0 + windows * 6.0 / 4 / 3)

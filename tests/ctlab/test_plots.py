@@ -18,7 +18,7 @@ from torch import nn
 
 
 def result(*, names: dict[int, str]) -> TrainingResult:
-    history = tuple(Epoch(number, 2.0 / number, {1: 0.1 * number, 2: float("nan")}, 3.0) for number in (1, 2, 3))
+    history = tuple(Epoch(number, 2.0 / number, {1: 0.1 * number, 2: float("nan")}, 3.0, 0.02 * number) for number in (1, 2, 3))
     model = Model(nn.Identity(), find_preset("vnet"), names)
     return TrainingResult(model, history, history[1], Path("best.pt"), stopped_early=False)
 
@@ -27,12 +27,13 @@ def words(chart: plots.Chart) -> set[str]:
     return {text.get_text() for text in chart.findobj(Text)}
 
 
-def test_loss_and_dice_are_drawn_by_epoch():
-    left, right = curves(result(names={1: "lung", 2: "inflammation"})).axes
+def test_loss_dice_and_waiting_are_drawn_by_epoch():
+    left, right, waits = curves(result(names={1: "lung", 2: "inflammation"})).axes
     assert left.lines[0].get_xydata().tolist() == [[1, 2.0], [2, 1.0], [3, pytest.approx(2 / 3)]]
     lung = next(line for line in right.lines if line.get_label() == "lung")
     assert lung.get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert right.get_ylim() == (0, 1)
+    assert waits.lines[0].get_ydata().tolist() == pytest.approx([2, 4, 6])
 
 
 def test_the_kept_epoch_is_marked():
@@ -41,7 +42,7 @@ def test_the_kept_epoch_is_marked():
 
 
 def test_it_shows_itself_as_png():
-    assert Image.open(io.BytesIO(curves(result(names={}))._repr_png_())).size == (900, 340)
+    assert Image.open(io.BytesIO(curves(result(names={}))._repr_png_())).size == (1200, 340)
 
 
 @pytest.mark.parametrize("font", ["DejaVu Sans", None])

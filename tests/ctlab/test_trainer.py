@@ -19,6 +19,7 @@ from ctlab.network import KINDS, PRESETS, Kind, Preset, build, find_preset
 from ctlab.phantoms import make_cohort
 from ctlab.precision import DeviceError
 from ctlab.resample import Prepared
+from ctlab.tiers import Tiers
 from ctlab.trainer import DivergedError, Trainer
 from ctlab.training import train
 from ctlab.writer import Writer
@@ -54,7 +55,7 @@ def case(seed: int = 1, side: int = 24) -> Prepared:
 
 def made(preset: Preset = PRESET, *, seed: int = 0, told: list[str] | None = None) -> Trainer:
     tell = (lambda _: None) if told is None else told.append
-    return Trainer(preset, [case()], [case(2)], {3: "block"}, seed=seed, where=torch.device("cpu"), tell=tell)
+    return Trainer(preset, Tiers.of([case()]), Tiers.of([case(2)]), {3: "block"}, seed=seed, where=torch.device("cpu"), tell=tell)
 
 
 def weights(of: Trainer) -> torch.Tensor:

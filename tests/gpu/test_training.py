@@ -9,6 +9,9 @@ from ctlab import inference
 from ctlab.cohort import Cohort
 from ctlab.inference import load_model, predict
 from ctlab.phantoms import make_cohort
+from ctlab.resample import prepare
+from ctlab.sampling import Place
+from ctlab.tiers import Tier, Tiers
 from ctlab.training import TrainingResult, train
 
 
@@ -44,3 +47,19 @@ def test_a_checkpoint_of_the_gpu_predicts_the_same_on_a_cpu(result, cohort, monk
     assert {each.device.type for each in model.network.parameters()} == {"cpu"}
     # Sums come in another order there; a voxel between two labels may fall either way.
     assert np.mean(on_gpu.voxels == on_cpu.voxels) > 0.999
+
+
+def test_the_gpus_waiting_is_a_part_of_the_time(result):
+    assert all(0.0 <= epoch.waited <= 1.0 for epoch in result.history)
+
+
+def test_a_case_in_the_gpus_memory_gives_the_same_patch(cohort):
+    case, ct, labels = next(cohort.loaded(cohort.train))
+    tiers = Tiers.of([prepare(case.name, ct.voxels, labels.voxels, (40, 40, 30))])
+    place = Place(0, (3, 4, 5), 16)
+    before = tiers.patch(place)
+    tiers.to_device(torch.device("cuda"), 2**30)
+    assert tiers.tier(0) is Tier.DEVICE
+    assert torch.equal(tiers.patch(place).hu.cpu(), before.hu)
+    assert tiers.leave_device()
+    assert torch.equal(tiers.patch(place).labels, before.labels)
