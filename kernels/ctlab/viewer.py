@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ctlab.cohort import names_of
-from ctlab.errors import LabelError, UnreadableError
+from ctlab.errors import DamagedError, LabelError, UnreadableError
 from ctlab.packed import ENDING, PackedFile
 from ctlab.readers import load, load_labels
 from ctlab.text import say
@@ -35,7 +35,8 @@ def view(
     results. Only 8-bit pictures of what is shown go to the browser, and the HU of single voxels that a person points at.
 
     Raises UnreadableError for what is no volume, LabelError for what is no label image or doesn't lie on the grid of `ct`,
-    ObliqueError for a scan that can't be shown upright, ValueError for an unknown window.
+    DamagedError for a packed case that isn't what was written, ObliqueError for a scan that can't be shown upright, ValueError for
+    an unknown window.
     """
     if window not in WINDOWS:
         raise ValueError(say(N_("There is no window {name}. Choose one of: {names}."), name=window, names=", ".join(WINDOWS)))
@@ -52,7 +53,18 @@ def _packed(path: Path, labels: object, compare: object, window: str, folder: st
     """A packed case, shown while it is read."""
     name = path.name.removesuffix(ENDING)
     file = PackedFile(path, name)
-    arriving = Arriving(file, name, names_of(file.header.label_names))
+    try:
+        names = names_of(file.header.label_names)
+    except (ValueError, KeyError) as error:
+        raise DamagedError(
+            N_(
+                "{case}: the packed file {file} is damaged: what was read isn't what was written, and nothing of it was used. "
+                "Remove it and pack the case again."
+            ),
+            case=name,
+            file=path.name,
+        ) from error
+    arriving = Arriving(file, name, names)
     marked = arriving.labels if labels is None else _labels(labels, arriving.ct)
     truth = _labels(compare, arriving.ct)
     if marked is None:

@@ -106,6 +106,13 @@ def test_a_damaged_block_is_told_where_it_is_looked_at_and_the_rest_is_shown(pat
         arriving(path).whole()
 
 
+def test_label_names_that_make_no_sense_are_refused_in_a_sentence(case, tmp_path):
+    path = tmp_path / f"strange{ENDING}"
+    write_packed(path, *case, {"one": "lung"}, ())
+    with pytest.raises(DamagedError, match="strange"):
+        ctlab.view(path)
+
+
 def test_what_the_background_could_not_read_is_read_when_it_is_needed(path, case, monkeypatch):
     coming = arriving(path)
     with monkeypatch.context() as cut:
