@@ -26,6 +26,8 @@ LAB_PARTS = str(Path(__file__).parent / "labextension")
 """Our parts of the Lab, as it loads them: nothing is built, and nothing of the Lab's installation is touched."""
 KERNEL_PARTS = f"{KERNELS}/ctlab/labextension"
 """Those that come with the kernels of a checkout; an installed library's are where the Lab looks by itself."""
+_JOB_MEMORY = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE")
+"""What Slurm says of the job's memory. Its cgroup can't be seen from inside, and a training has to know what it may take."""
 SAYS_NOTHING_OF_CELLS = (
     # jupyter_server's own list.
     "comm_info_request",
@@ -134,6 +136,7 @@ def early_environment(home: str, python: str, inherited: dict[str, str]) -> dict
         "PIP_RETRIES": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         **({"PYTHONPATH": inherited["PYTHONPATH"]} if "PYTHONPATH" in inherited else {}),
+        **{name: said for name in _JOB_MEMORY if (said := inherited.get(name, "")).isdecimal()},
         **({"CUDA_VISIBLE_DEVICES": gpus} if (gpus := visible(inherited.get("CUDA_VISIBLE_DEVICES"))) else {}),
     }
 

@@ -63,6 +63,8 @@ def test_of_the_job_s_environment_only_what_belongs_inside():
         "PYTHONPATH": "/opt/renkei/src",
         "CUDA_VISIBLE_DEVICES": "MIG-1",
         "SLURM_JOB_ID": "7",
+        "SLURM_MEM_PER_NODE": "8192",
+        "SLURM_MEM_PER_CPU": "x; y",
         "SSH_AUTH_SOCK": "/x",
         "LD_PRELOAD": "y",
     }
@@ -71,6 +73,8 @@ def test_of_the_job_s_environment_only_what_belongs_inside():
         "PYTHONPATH": "/opt/renkei/src",
         "CUDA_VISIBLE_DEVICES": "MIG-1",
         "SLURM_JOB_ID": None,
+        "SLURM_MEM_PER_NODE": "8192",
+        "SLURM_MEM_PER_CPU": None,
         "SSH_AUTH_SOCK": None,
         "LD_PRELOAD": None,
     }
