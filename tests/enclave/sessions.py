@@ -149,13 +149,20 @@ def ready(
     *,
     seconds: float = 3600,
     lifetime: int = 3600,
+    gpus: int = 0,
+    pause_s: int = 1800,
     change: Callable[[str], str] = str,
 ) -> Iterator[OnNode]:
-    """A session that is ready; `seconds` is its time, `lifetime` that of its certificates, `change` what is done to its script."""
+    """A session that is ready.
+
+    `seconds` is its time, `lifetime` that of its certificates, `gpus` how many it asks for, `pause_s` how long a cut may last for
+    its link (0: none), `change` what is done to its script.
+    """
     with on_node(site, folder, node, mechanism) as session:
         session.hub.deadline = time.time() + seconds
         session.hub.lifetime = lifetime
-        session.submit(change=change)
+        session.hub.destination_changes = {"pause_s": pause_s}
+        session.submit(session.hub.order(mechanism=mechanism, gpus=gpus), change)
         event = session.hub.wait(Phase.READY, Phase.FAILED)
         assert event.phase is Phase.READY, event
         yield session

@@ -147,19 +147,20 @@ def test_the_session_ends_when_its_time_is_up(site, tmp_path):
 
 
 @pytest.mark.site
-def test_what_is_left_when_all_is_killed_at_once_holds_no_data_and_the_epilog_takes_it(site, tmp_path):
+@pytest.mark.parametrize(("pause_s", "gets_away"), [(1800, []), (0, ["ssh"])], ids=["link", "ssh"])
+def test_what_is_left_when_all_is_killed_at_once_holds_no_data_and_the_epilog_takes_it(site, tmp_path, pause_s, gets_away):
     uid, other = (site.host("cx01").user(name).uid for name in ("rs-tanaka", "rs-suzuki"))
 
     def epilog(job: str, account: int) -> None:
         site.run("cx01", ["/usr/bin/env", f"SLURM_JOB_ID={job}", f"SLURM_JOB_UID={account}", EPILOG], check=True)
 
-    with ready(site, tmp_path, "cx01", Mechanism.FUSERMOUNT) as session:
-        # ssh alone gets away, and waits for the other end while the line is cut.
+    with ready(site, tmp_path, "cx01", Mechanism.FUSERMOUNT, pause_s=pause_s) as session:
+        # An ssh without the link gets away, and waits for the other end while the line is cut.
         site.cut()
         try:
             session.kill(*[pid for pid, line in session.processes().items() if not line.startswith("ssh ")])
             time.sleep(1)
-            assert [line.partition(" ")[0] for line in session.processes().values()] == ["ssh"]
+            assert [line.partition(" ")[0] for line in session.processes().values()] == gets_away
             (mount,) = [line.split()[4] for line in session.mounts()]
             assert "not connected" in site.run("cx01", ["ls", mount], user="rs-tanaka").stderr
             names = {line.split()[-1].rpartition("/")[2] for line in session.kept()}

@@ -79,7 +79,7 @@ def test_a_job_sees_its_own_gpu_and_one_that_can_not_be_scrubbed_is_said_to_be_s
         os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
         path.chmod(0o666)
     try:
-        with ready(site, tmp_path, NODE) as session:
+        with ready(site, tmp_path, NODE, gpus=1) as session:
             own = site.run("hub", ["scontrol", "-d", "show", "job", session.job]).stdout.partition("IDX:")[2].partition(")")[0]
             seen = session.cell("import os; print(sorted(n for n in os.listdir('/dev') if n.startswith('nvidia')))").strip()
             begun = time.monotonic()
