@@ -18,6 +18,10 @@ NAMESPACES = (
 """An ordinary user's own user, mount and pid namespace. `--keep-caps` lets the enclave mount inside it; `--kill-child` and
 the pid namespace make everything end with the first process, whatever ends that."""
 
+IGNORED = "TERM,XCPU"
+"""Signals by which a batch system tells every process of a job at once that it has to end: the enclave alone heeds them. As it has
+handlers for them, what it starts would not ignore them by itself."""
+
 NODE_PROC = 9
 """The descriptor of the node's /proc, which the job script opens before the namespaces: the residue report looks through it."""
 

@@ -19,6 +19,7 @@ from enclave.children import Child
 from enclave.failure import SessionFailure
 from enclave.ground import Places, mounted
 from enclave.keys import SshKey
+from enclave.launch import IGNORED
 from enclave.messages import Destination, Reason
 
 ALIAS = "destination"
@@ -104,7 +105,7 @@ def patience(pause_s: int) -> int:
 
 
 def command(destination: Destination, places: Places, uid: int, gid: int) -> list[str]:
-    """The argv of sshfs, in the foreground. SIGTERM is ignored: it goes when its file system is unmounted, not before.
+    """The argv of sshfs, in the foreground. It goes when its file system is unmounted, not when the batch system says so.
 
     Every file is shown as belonging to `uid` and `gid`: in a user namespace the kernel refuses to write to what belongs to a number
     that the namespace does not know, and the destination's numbers are others. Who may do what, the destination alone decides.
@@ -128,7 +129,7 @@ def command(destination: Destination, places: Places, uid: int, gid: int) -> lis
         options["ssh_command"] = " ".join(_link(destination.pause_s, places.state))
     words = ",".join([*flags, *(f"{key}={value}" for key, value in options.items())])
     return [
-        *("/usr/bin/env", "--ignore-signal=TERM"),
+        *("/usr/bin/env", f"--ignore-signal={IGNORED}"),
         *("/usr/bin/prlimit", f"--data={MEMORY}"),
         # Without the enclave there is no mount, also where no pid namespace sees to that.
         *("/usr/bin/setpriv", "--pdeathsig", "KILL"),

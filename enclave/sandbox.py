@@ -14,6 +14,7 @@ import msgspec
 from enclave import gpus
 from enclave.failure import SessionFailure
 from enclave.ground import Ground, Places
+from enclave.launch import IGNORED
 from enclave.messages import Order, Reason
 
 HOSTNAME = "renkei"
@@ -155,7 +156,7 @@ def argv(sandbox: Sandbox, calls: int) -> list[str]:
     """
     words = [
         # The scheduler signals every process at once: bubblewrap must not go before the server has ended in order.
-        *("/usr/bin/env", "--ignore-signal=TERM"),
+        *("/usr/bin/env", f"--ignore-signal={IGNORED}"),
         # bubblewrap refuses to start with the capabilities that the enclave keeps for mounting.
         *("/usr/bin/setpriv", "--inh-caps=-all", "--ambient-caps=-all"),
         "/usr/bin/bwrap",

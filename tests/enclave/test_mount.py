@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from enclave.failure import SessionFailure
 from enclave.ground import Places, is_cloud
 from enclave.messages import Reason
 from enclave.mount import MEMORY, classify, command, patience, ssh_config
+from enclave.sandbox import argv
 from tests.enclave.samples import DESTINATION, PLACES
+from tests.enclave.test_sandbox import described
 
 RESET = "read: Connection reset by peer\n"
 """What sshfs says at its end of the pipe, whatever ssh died of."""
@@ -90,9 +93,17 @@ def test_a_value_that_would_say_something_else_to_ssh_is_refused(change):
         ssh_config(msgspec.structs.replace(DESTINATION, **change), PLACES.keys)
 
 
-def test_sshfs_outlives_the_scheduler_s_sigterm_and_shows_files_as_the_session_s():
+@pytest.mark.parametrize("words", [command(DESTINATION, PLACES, 20101, 20102), argv(described(), 4)])
+def test_mount_and_sandbox_outlive_what_the_batch_system_tells_every_process(words):
+    """The enclave has handlers for both, which a program that it starts does not inherit."""
+    script = "import signal; print([signal.getsignal(each).name for each in (signal.SIGTERM, signal.SIGXCPU)])"
+    said = subprocess.run([*words[:2], sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert said == "['SIG_IGN', 'SIG_IGN']\n"
+
+
+def test_sshfs_has_little_memory_and_shows_files_as_the_session_s():
     words = command(DESTINATION, PLACES, 20101, 20102)
-    assert words[:4] == ["/usr/bin/env", "--ignore-signal=TERM", "/usr/bin/prlimit", f"--data={MEMORY}"]
+    assert words[2:4] == ["/usr/bin/prlimit", f"--data={MEMORY}"]
     options = words[-1].split(",")
     assert {"uid=20101", "gid=20102", "dir_cache=no", "reconnect", "contain_symlinks"} <= set(options)
     assert {"allow_other", "ro"} & set(options) == set()
