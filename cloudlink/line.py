@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
 import re
@@ -96,8 +97,20 @@ class Line:
             self._refused = False
             self._next = None
             self._tried_with = versions(self._ssh.credentials)
-            self._now, self._spare = self._spare or self._made(), None
-            self._now.dial(patient=self._was_up)
+            try:
+                self._now, self._spare = self._spare or self._made(), None
+            except OSError as error:
+                self._not_made(error)
+            else:
+                self._now.dial(patient=self._was_up)
+
+    def _not_made(self, error: OSError) -> None:
+        """The node gives no process or descriptor, since somebody has taken all: that is no reason to lose open files."""
+        self._hear(f"cloudlink: ssh can't be started: {error}")
+        if self._was_up:
+            self._try_later()
+        else:
+            self._over(255)
 
     def _made(self) -> Connection:
         return Connection(
@@ -107,7 +120,9 @@ class Line:
     def _prepare(self, beside: Connection) -> None:
         """Start the next one's ssh, if `beside` is still the connection."""
         if beside is self._now and self._spare is None and not self._stopped:
-            self._spare = self._made()
+            with contextlib.suppress(OSError):
+                # It is made when it is needed then.
+                self._spare = self._made()
 
     def _listen(self, to: Connection) -> None:
         """Whether the line is silent."""
@@ -185,16 +200,21 @@ class Line:
         elif not ending.connected:
             # Nothing to abort.
             self._old.remove(connection)
-        given_up = self.paused_since is not None and now - self.paused_since > self._budget
-        wait = SLOW_SECONDS if given_up else pause(self._failures, refused=self._refused, dice=random.random())  # noqa: S311  (to spread attempts)
-        self._failures += 1
         if self._spare is not None and self._spare.dialled:
             # It has begun already, when the line fell silent.
+            self._failures += 1
             self._attempt()
             return
-        self._next = self._loop.later(wait, self._attempt)
+        self._try_later()
         if self._refused:
             self._loop.later(_LOOK_SECONDS, self._look)
+
+    def _try_later(self) -> None:
+        """Wait, the longer the more attempts have failed."""
+        given_up = self.paused_since is not None and time.monotonic() - self.paused_since > self._budget
+        wait = SLOW_SECONDS if given_up else pause(self._failures, refused=self._refused, dice=random.random())  # noqa: S311  (to spread attempts)
+        self._failures += 1
+        self._next = self._loop.later(wait, self._attempt)
 
     def _look(self) -> None:
         """Whoever was refused is perhaps let in with what he has been given since."""

@@ -70,9 +70,14 @@ class Pool:
             and time.monotonic() > self._not_before
         ):
             session = self._session
-            self._connecting = Connection(
-                session.loop, session.ssh, lambda _: None, ready=self._ready, ended=self._ended, drained=lambda: None
-            )
+            try:
+                self._connecting = Connection(
+                    session.loop, session.ssh, lambda _: None, ready=self._ready, ended=self._ended, drained=lambda: None
+                )
+            except OSError:
+                # It goes on by the first.
+                self._not_before = time.monotonic() + _RETRY_SECONDS
+                return
             self._connecting.dial(patient=False)
 
     def closed(self, file: OpenFile) -> None:

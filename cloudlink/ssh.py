@@ -102,7 +102,8 @@ def _die_with_parent() -> None:
 class Child:
     """The process. `descriptors` are its standard output and input; what it says on standard error goes to `say`.
 
-    `connected` is called when the TCP connection is there, of an ssh that dials.
+    `connected` is called when the TCP connection is there, of an ssh that dials. Making one raises OSError where no process or
+    descriptor is to be had.
     """
 
     def __init__(
@@ -111,24 +112,29 @@ class Child:
         self._loop, self._say, self._connected = loop, say, connected
         self.connection: socket.socket | None = None
         """The TCP connection, once ssh has it."""
-        incoming, theirs_out = os.pipe()
-        # A socket, as sshfs gives ssh: it asks for more when it is nearly empty, where a full pipe does so for every piece taken.
-        ours, theirs_in = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _QUEUE_BYTES)
-        self._talk, theirs_error = socket.socketpair()
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(incoming, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        self._process = subprocess.Popen(
-            command,
-            stdin=theirs_in.fileno(),
-            stdout=theirs_out,
-            stderr=theirs_error.fileno(),
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  (there is one thread here)
-        )
-        os.close(theirs_out)
-        for each in (theirs_in, theirs_error):
-            each.close()
-        self.descriptors = incoming, ours.detach()
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            incoming, theirs_out = os.pipe()
+            ours.callback(os.close, incoming)
+            theirs.callback(os.close, theirs_out)
+            # A socket, as sshfs gives ssh: it asks for more when nearly empty, where a full pipe does so for every piece taken.
+            outgoing, theirs_in = socket.socketpair()
+            ours.push(outgoing)
+            theirs.push(theirs_in)
+            outgoing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _QUEUE_BYTES)
+            self._talk, theirs_error = socket.socketpair()
+            ours.push(self._talk)
+            theirs.push(theirs_error)
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(incoming, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            self._process = subprocess.Popen(
+                command,
+                stdin=theirs_in.fileno(),
+                stdout=theirs_out,
+                stderr=theirs_error.fileno(),
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  (there is one thread here)
+            )
+            ours.pop_all()
+        self.descriptors = incoming, outgoing.detach()
         self._talk.settimeout(0)
         self._line = b""
         loop.watch(self._talk.fileno(), self._hear, select.EPOLLIN)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
+import time
+from pathlib import Path
 
 import pytest
 
 from cloudlink import responses
 from cloudlink.wire import HARDLINK, POSIX_RENAME, Kind, Open, Status, string
-from tests.cloudlink.peer import text
+from tests.cloudlink.peer import PATIENCE, text
 from tests.cloudlink.test_session import CREATE, names
 
 EIO = Status.UNSAID
@@ -26,6 +29,27 @@ def test_an_open_file_is_read_on(link, orders, cloud, when):
     assert link.read(handle, 700_000, 50_000) == data[700_000:750_000]
     assert orders.connections == 2
     assert "the line is cut" in link.said.read_text()
+
+
+def test_a_node_that_has_nothing_left_for_another_ssh_is_waited_for(link, orders, cloud):
+    """A cell that forks without end takes the account's processes as one that opens files takes descriptors."""
+    (cloud / "f").write_bytes(b"content")
+    handle = link.open(cloud / "f")
+    before = resource.prlimit(link.process.pid, resource.RLIMIT_NOFILE)
+    descriptors = Path(f"/proc/{link.process.pid}/fd")
+    held = len(list(descriptors.iterdir()))
+    resource.prlimit(link.process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    orders.lose(Kind.READ, "before")
+    number = link.send(Kind.READ, string(handle), bytes(8), (7).to_bytes(4))
+    end = time.monotonic() + PATIENCE
+    while "can't be started" not in link.said.read_text():
+        assert link.process.poll() is None, link.said.read_text()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    resource.prlimit(link.process.pid, resource.RLIMIT_NOFILE, before)
+
+    assert bytes(responses.parse_data(link.answer(number)[1])) == b"content"
+    assert len(list(descriptors.iterdir())) == held
 
 
 @BOTH
