@@ -52,7 +52,7 @@ class Attempts:
             self._poll.register(descriptor, 0)
         self._under_way: dict[int, tuple[float, socket.socket]] = {}
         self._count = 0
-        self._said = ""
+        self._said: set[str] = set()
 
     def first(self) -> socket.socket | None:
         """The first connection that there is, however long it takes; None when nobody waits for it any more."""
@@ -74,15 +74,15 @@ class Attempts:
             self._drop(math.inf)
 
     def _begin(self, now: float) -> None:
-        """One more; a name's addresses have their turns."""
+        """One more; a name's addresses have their turns, also those that this node can't even try."""
         try:
             found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             family, kind, protocol, _, address = found[self._count % len(found)]
+            self._count += 1
             attempt = socket.socket(family, kind, protocol)
         except OSError as error:
             self._say(error)
             return
-        self._count += 1
         attempt.settimeout(0)
         code = attempt.connect_ex(address)
         if code in {0, errno.EINPROGRESS}:
@@ -113,8 +113,8 @@ class Attempts:
 
     def _say(self, error: OSError) -> None:
         text = failure(self._host, self._port, error)
-        if text != self._said:
-            self._said = text
+        if text not in self._said:
+            self._said.add(text)
             sys.stderr.write(text)
             sys.stderr.flush()
 

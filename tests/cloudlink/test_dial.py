@@ -146,3 +146,19 @@ def test_whoever_has_gone_is_waited_for_by_nobody(dialler, port, word):
     left.link.close()
 
     assert left.process.wait(PATIENCE) == 1
+
+
+def test_an_address_that_this_node_can_not_even_try_has_its_turn_and_no_other_s(monkeypatch):
+    """Where a name has two and IPv6 is switched off, say."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        none = (socket.AF_BLUETOOTH, socket.SOCK_STREAM, 77, "", ())
+        found = [none, (socket.AF_INET, socket.SOCK_STREAM, 0, "", address)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        attempts = dial.Attempts("gw", address[1])
+        said = []
+        monkeypatch.setattr(attempts, "_say", said.append)
+        monkeypatch.setattr(dial, "pause", lambda *_: 0.01 if len(said) < 20 else pytest.fail("the other one is never tried"))
+        with attempts.first() as connection:
+            assert connection.getpeername() == address
+        assert len(said) == 1
