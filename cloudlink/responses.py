@@ -108,7 +108,8 @@ def parse_names(frame: Buffer) -> list[Entry]:
         name, line = at.string(), at.string()
         attrs = at.attrs()
         words = line.split(None, 2)
-        names = int(words[1]) if len(words) > 2 and words[1].isdigit() else None
+        # A number as long as a packet is none that int() takes.
+        names = int(words[1]) if len(words) > 2 and words[1].isdigit() and len(words[1]) < 10 else None
         found.append(Entry(name, attrs, bytes(at.frame[begin : at.at]), names))
     at.end()
     return found

@@ -34,6 +34,12 @@ def test_any_bytes_are_an_answer_or_an_error(parse, body):
         parse(bytearray(packet(Kind.NAME, 1, body)))
 
 
+def test_a_number_of_names_without_an_end_is_none():
+    raw = string(b"f") + string(b"-rw-r--r-- " + b"9" * 100_000 + b" owner") + bytes(4)
+
+    assert responses.parse_names(packet(Kind.NAME, 1, (1).to_bytes(4), raw))[0].names is None
+
+
 @given(st.lists(st.tuples(names, st.integers(0, 2**63))))
 def test_a_listing_can_be_told_again(entries):
     raw = [string(name) + string(b"-rw") + (1).to_bytes(4) + size.to_bytes(8) for name, size in entries]
