@@ -32,6 +32,8 @@ _CANDIDATES = 2_000
 _FOLDERS = 4
 _NAMES = 10_000
 """Of one folder; of a longer one the rest is not fetched ahead."""
+_LONGEST_NAME = 255
+"""Bytes: Linux knows no longer one, and names are kept."""
 _ACTIVE = 3.0
 """Seconds after the last file of a folder was opened, for which its others are fetched."""
 
@@ -223,4 +225,5 @@ def _split(path: bytes) -> tuple[bytes, bytes]:
 def _simple(entry: Entry) -> bool:
     """Whether it is a small file with one name only: written under another, it would be changed unseen."""
     attrs = entry.attrs
-    return attrs.is_file and attrs.size is not None and 0 < attrs.size <= LARGEST and entry.names == 1
+    named = len(entry.name) <= _LONGEST_NAME
+    return named and attrs.is_file and attrs.size is not None and 0 < attrs.size <= LARGEST and entry.names == 1
