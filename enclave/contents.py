@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +25,8 @@ from nbformat.sign import MemorySignatureStore, NotebookNotary
 from tornado.web import HTTPError
 from traitlets import Bool, Unicode, default
 
+from enclave.drafts import sweep, whole
+
 READERS = 8
 """Looks at files at once; while the line is cut, more of them wait in a queue, and nothing else does."""
 
@@ -33,8 +34,6 @@ _GIVEN_UP = frozenset({errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT})
 """What a mount answers when nobody waits for the line any more."""
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG})
 """What says that there is no such file, or none for this person. Anything else says nothing of the file."""
-_DRAFT = f".saving-{secrets.token_hex(4)}"
-"""What is being written is called, until it is whole: no two servers' alike, and this one writes one file at a time."""
 
 Asked = ParamSpec("Asked")
 Result = TypeVar("Result")
@@ -102,10 +101,6 @@ class Contents(AsyncContentsManager):
         """The checkpoints of a file."""
         return await self._look(self._files.list_checkpoints, path)
 
-    async def copy(self, from_path: str, to_path: str | None = None) -> dict[str, Any]:
-        """A copy under a new name. A folder's may take minutes, and no save has to wait for it."""
-        return await self._look(self._files.copy, from_path, to_path)
-
     # Changes
 
     async def file_exists(self, path: str) -> bool:
@@ -123,6 +118,12 @@ class Contents(AsyncContentsManager):
     async def new_untitled(self, path: str = "", type: str = "", ext: str = "") -> dict[str, Any]:  # noqa: A002  (jupyter's name)
         """Makes an empty file or folder under the next free name."""
         return await self._turn(self._files.new_untitled, path, type, ext)
+
+    async def copy(self, from_path: str, to_path: str | None = None) -> dict[str, Any]:
+        """A copy under the next free name, of a file as a save before left it. A folder's may take minutes: no save waits."""
+        if await self._look(self._files.dir_exists, from_path):
+            return await self._look(self._files.copy, from_path, to_path)
+        return await self._in_two_turns(self._files.copy, from_path, to_path)
 
     async def update(self, model: dict[str, Any], path: str) -> dict[str, Any]:
         """Gives a file or folder another name."""
@@ -180,6 +181,7 @@ class Files(LargeFileManager):
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)
         self._signing = threading.RLock()
+        self._swept: set[Path] = set()
 
     @default("notary")
     def _default_notary(self) -> NotebookNotary:
@@ -227,6 +229,12 @@ class Files(LargeFileManager):
         made: dict[str, Any] = super().new(model, path)
         return made
 
+    def delete_file(self, path: str) -> None:
+        """Removes a file or an empty folder: one that has nothing but abandoned drafts is empty to whoever looks at it."""
+        if self.dir_exists(path):
+            sweep(Path(self._get_os_path(path.strip("/"))))
+        super().delete_file(path)
+
     def _dir_model(self, path: str, content: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002  (jupyter's)
         model: dict[str, Any] = super()._dir_model(path, content)
         if content:
@@ -243,50 +251,19 @@ class Files(LargeFileManager):
         **_: object,
     ) -> Iterator[IO[Any]]:
         """A stream for the new content of `os_path`, which has it when the storage has all of it, else its old content."""
-        with self.perm_to_403(os_path), whole(Path(os_path), encoding if text else None) as stream:
+        path = Path(os_path)
+        with self.perm_to_403(os_path), whole(path, encoding if text else None) as stream:
             yield stream
-
-
-@contextlib.contextmanager
-def whole(path: Path, encoding: str | None = None) -> Iterator[IO[Any]]:
-    """A stream to a draft beside `path`; at the end it is flushed to the storage and renamed to `path`. Raises OSError.
-
-    A link stays one, and permissions stay. A file that this person may not write to is refused as if it were written in place.
-    """
-    if path.is_symlink():
-        path = path.resolve()
-    permissions = _permissions(path)
-    draft = path.with_name(_DRAFT)
-    try:
-        with draft.open("w", encoding=encoding, newline="\n") if encoding else draft.open("wb") as stream:
-            if permissions not in {None, stat.S_IMODE(os.fstat(stream.fileno()).st_mode)}:
-                os.fchmod(stream.fileno(), permissions or 0)
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
+        if path.parent not in self._swept:
+            # Once a session: it costs a look at the whole folder.
+            self._swept.add(path.parent)
+            sweep(path.parent)
 
 
 def given_up(error: BaseException) -> bool:
     """Whether `error`, or what it was raised for, is a mount's word that nobody waits for the line any more."""
     causes = (error, error.__cause__)
     return any(isinstance(each, OSError) and each.errno in _GIVEN_UP for each in causes)
-
-
-def _permissions(path: Path) -> int | None:
-    """The permissions of a file that this person may write to; None where there is none. Raises OSError."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    try:
-        return stat.S_IMODE(os.fstat(descriptor).st_mode)
-    finally:
-        os.close(descriptor)
 
 
 def _status(path: str, ask: Callable[[str], os.stat_result]) -> os.stat_result | None:

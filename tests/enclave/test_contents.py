@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import stat
+import time
 import uuid
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +16,8 @@ import aiohttp
 import pytest
 from tornado.web import HTTPError
 
-from enclave.contents import READERS, Contents, given_up, whole
+from enclave.contents import READERS, Contents, given_up
+from enclave.drafts import ABANDONED_S, sweep, whole
 from enclave.kernelstart import FOLDER, in_memory
 from testbed.nearby import link_command, nearby
 from tests.enclave.lab import OWN, Lab
@@ -63,6 +66,50 @@ def test_what_a_person_may_not_write_to_is_not_replaced(tmp_path):
         pass
 
     assert path.read_text() == "theirs"
+
+
+def test_of_drafts_only_those_are_removed_that_nobody_writes_any_more(tmp_path):
+    with whole(tmp_path / "work.txt") as stream:
+        (living,) = tmp_path.iterdir()
+        left, own = tmp_path / f".saving-{'0' * 16}", tmp_path / ".saving-money"
+        for path, age in ((left, ABANDONED_S + 60), (own, 2 * ABANDONED_S), (living, ABANDONED_S - 60)):
+            path.touch()
+            os.utime(path, (time.time() - age,) * 2)
+        sweep(tmp_path)
+        assert set(tmp_path.iterdir()) == {living, own}
+        stream.write(b"all")
+
+    assert (tmp_path / "work.txt").read_bytes() == b"all"
+
+
+@pytest.mark.parametrize("does", ["saves", "removes"])
+async def test_what_a_killed_server_left_half_written_does_not_stay(does, tmp_path):
+    """Nobody sees it, and yet a folder with it could not be removed."""
+    contents = Contents(root_dir=str(tmp_path))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    left = folder / f".saving-{'7' * 16}"
+    left.touch()
+    os.utime(left, (0, 0))
+    if does == "saves":
+        await contents.save(text("all"), "folder/note.txt")
+        assert [each.name for each in folder.iterdir()] == ["note.txt"]
+    else:
+        await contents.delete("folder")
+        assert not folder.exists()
+
+
+async def test_copies_and_saves_at_once_each_have_their_own_content_and_name(tmp_path):
+    contents = Contents(root_dir=str(tmp_path))
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(name * 10**6)
+    await asyncio.gather(
+        *(contents.copy(f"{name}.txt") for name in "ab" * 4), *(contents.save(text("c" * 10**6), "c.txt") for _ in range(4))
+    )
+
+    found = sorted(tmp_path.iterdir())
+    assert len(found) == 2 + 8 + 1
+    assert all(each.read_text() == each.name[0] * 10**6 for each in found)
 
 
 async def test_a_notebook_a_text_and_an_upload_come_back_as_they_were_saved(tmp_path):
