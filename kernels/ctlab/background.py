@@ -158,13 +158,26 @@ class Run(Generic[Result]):
                 self.progress = lambda: last
         except BaseException as error:  # noqa: BLE001  (raised again where somebody waits)
             self._error, self.progress = error, None
-            traceback.clear_frames(error.__traceback__)
+            for each in _behind(error):
+                traceback.clear_frames(each.__traceback__)
         # They hang together in circles; Python would look for those when gigabytes have gathered.
         gc.collect()
         _give_back()
         with self._changed:
             self._over = True
             self._changed.notify_all()
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """`error`, and what it was raised for, and so on: each holds the frames that it passed."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and each not in seen:
+            seen.append(each)
+            waiting += [each.__cause__, each.__context__]
+            yield each
 
 
 def _give_back() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from dataclasses import replace
 
 import pytest
 from ctlab.background import Control, Progress, Run, Runs
@@ -50,14 +51,23 @@ class Network:
     """Something large."""
 
 
-@pytest.mark.parametrize("fails", [False, True])
+def compute(network: Network) -> None:
+    raise MemoryError(type(network).__name__)
+
+
+@pytest.mark.parametrize("fails", ["", "at once", "for a reason"])
 def test_what_it_worked_with_is_gone_when_it_is_over_though_somebody_still_shows_it(fails):
     kept: list[weakref.ref[Network]] = []
 
     def work(run: Run[int]) -> int:
         network = Network()
         kept.append(weakref.ref(network))
-        run.progress = lambda: Progress(network is None, 3, 2, 5, 0.5, "CPU", 0.0, 60.0, 600.0)
+        run.progress = lambda: replace(PROGRESS, epochs=2 + (network is None))
+        if fails == "for a reason":
+            try:
+                compute(network)
+            except MemoryError as error:
+                raise ValueError("of no use") from error
         if fails:
             raise ValueError("of no use")
         return 7
@@ -65,8 +75,8 @@ def test_what_it_worked_with_is_gone_when_it_is_over_though_somebody_still_shows
     run = Run("this", work)
     assert run.wait(60)
     assert kept[0]() is None
-    assert (run.progress is None) == fails
-    assert fails or run.progress().steps == 5
+    assert (run.progress is None) == bool(fails)
+    assert fails or (run.result(), run.progress().epochs) == (7, 2)
 
 
 def test_what_hangs_in_a_circle_is_looked_for_at_the_end(monkeypatch):
