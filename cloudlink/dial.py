@@ -14,7 +14,9 @@ import os
 import select
 import socket
 import sys
+import threading
 import time
+from collections.abc import Sequence
 
 ONCE, PATIENT = b"1", b"+"
 """The link's words: one attempt, whose failure is told; or attempts until there is a connection or the link hangs up."""
@@ -23,7 +25,12 @@ CONNECT_SECONDS = 3.0
 YOUNG_SECONDS = 60.0
 _KEEPALIVE_SECONDS = 1
 """After so much silence the kernel asks the other side's: a gateway that has forgotten the connection answers with a reset."""
+_RESOLVER_SECONDS = 0.1
+"""That an attempt waits for the name's addresses, before it takes those that it knows."""
 _STDOUT, _STDERR = 1, 2
+
+
+_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
 
 def pause(elapsed: float, dice: float) -> float:
@@ -42,7 +49,11 @@ def hand_over(connection: socket.socket, to: int) -> None:
 
 
 class Attempts:
-    """Attempts under way at the same time: the first that succeeds is the connection."""
+    """Attempts under way at the same time: the first that succeeds is the connection.
+
+    The name is looked up at once, and again beside the attempts: a resolver behind the line that is cut keeps its answer back, for
+    longer than the line is away.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -53,6 +64,20 @@ class Attempts:
         self._under_way: dict[int, tuple[float, socket.socket]] = {}
         self._count = 0
         self._said: set[str] = set()
+        self._addresses: Sequence[_Address] = ()
+        self._unknown: OSError | None = None
+        self._resolver = self._ask_resolver()
+
+    def _ask_resolver(self) -> threading.Thread:
+        thread = threading.Thread(target=self._resolve, daemon=True)
+        thread.start()
+        return thread
+
+    def _resolve(self) -> None:
+        try:
+            self._addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            self._unknown = error
 
     def first(self) -> socket.socket | None:
         """The first connection that there is, however long it takes; None when nobody waits for it any more."""
@@ -75,10 +100,17 @@ class Attempts:
 
     def _begin(self, now: float) -> None:
         """One more; a name's addresses have their turns, also those that this node can't even try."""
+        if not self._resolver.is_alive():
+            self._resolver = self._ask_resolver()
+        self._resolver.join(_RESOLVER_SECONDS)
+        known = self._addresses
+        if not known:
+            if self._unknown is not None:
+                self._say(self._unknown)
+            return
+        family, kind, protocol, _, address = known[self._count % len(known)]
+        self._count += 1
         try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            family, kind, protocol, _, address = found[self._count % len(found)]
-            self._count += 1
             attempt = socket.socket(family, kind, protocol)
         except OSError as error:
             self._say(error)
@@ -130,10 +162,11 @@ def failure(host: str, port: int, error: OSError) -> str:
 def main() -> int:
     """`dial.py HOST PORT SECONDS`."""
     host, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    attempts = Attempts(host, port)
     with socket.socket(fileno=socket.dup(_STDERR)) as channel:
         word = channel.recv(1)
     if word == PATIENT:
-        found = Attempts(host, port).first()
+        found = attempts.first()
         if found is None:
             return 1
         connection = found

@@ -6,6 +6,7 @@ import itertools
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -162,3 +163,31 @@ def test_an_address_that_this_node_can_not_even_try_has_its_turn_and_no_other_s(
         with attempts.first() as connection:
             assert connection.getpeername() == address
         assert len(said) == 1
+
+
+def test_a_resolver_behind_the_line_that_is_cut_is_not_waited_for(monkeypatch, port):
+    known = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
+    answers = itertools.chain([known], itertools.repeat(None))
+    over = threading.Event()
+
+    def resolve(*_, **__):
+        answer = next(answers)
+        if answer is None:
+            over.wait(PATIENCE)
+            raise socket.gaierror(-3, "Temporary failure in name resolution")
+        return answer
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    attempts = dial.Attempts("gw", port)
+    begun = time.monotonic()
+    listening: list[socket.socket] = []
+    back = threading.Timer(1.0, lambda: listening.append(socket.create_server(("127.0.0.1", port))))
+    back.start()
+    try:
+        with attempts.first() as connection:
+            assert connection.getpeername() == ("127.0.0.1", port)
+        assert time.monotonic() - begun < PATIENCE / 2
+    finally:
+        over.set()
+        back.join()
+        listening[0].close()
