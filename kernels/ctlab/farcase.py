@@ -10,10 +10,10 @@ import torch
 
 from ctlab import regrid
 from ctlab.cohort import Case, PackedCase
-from ctlab.packed import PackedFile
+from ctlab.packed import Header, PackedFile
 from ctlab.regrid import Box, Shape
 from ctlab.resample import Prepared, prepare, working_shape
-from ctlab.tiers import Patch, changed, cut, framed
+from ctlab.tiers import Patch, changed, framed
 
 MOST_OPEN = 256
 """Packed files that are open at once: an open one answers sooner, and a process may have 1024 files."""
@@ -30,8 +30,8 @@ class FarCase:
     """Of the part around the body; known when it was read once."""
     origin: Shape = (0, 0, 0)
     """Where that begins on the working grid."""
-    sha256: str = ""
-    """Of the voxels of its packed file, as that says it."""
+    identity: str = ""
+    """Of its packed file, as `_identity` tells it."""
 
     @property
     def packed(self) -> bool:
@@ -41,8 +41,8 @@ class FarCase:
     def seen(self, case: Case, made: Prepared) -> FarCase:
         """The same, when `case` was read and `made` came of it."""
         x, y, z = made.hu.shape
-        sha256 = case.packed.header.sha256 if isinstance(case, PackedCase) else ""
-        return replace(self, shape=(x, y, z), origin=made.origin, sha256=sha256)
+        identity = _identity(case.packed.header) if isinstance(case, PackedCase) else ""
+        return replace(self, shape=(x, y, z), origin=made.origin, identity=identity)
 
     def whole(self) -> Prepared:
         """All of it, read now. Raises a CtlabError when it can't be used."""
@@ -51,10 +51,8 @@ class FarCase:
         return prepare(self.case.name, ct.voxels, labels.voxels, working_shape(ct.geometry, self.spacing_mm))
 
     def patch(self, start: Shape, side: int) -> Patch:
-        """A patch as `ctlab.tiers.cut` has it, read now; of a packed case only the blocks that it touches."""
-        if not isinstance(self.case, PackedCase):
-            return cut(self.whole(), start, side)
-        file = _open(self.case.folder, self.case.name, self.sha256)
+        """A patch of a packed case as `ctlab.tiers.cut` has it: only the blocks that it touches are read, now."""
+        file = _open(self.case.folder, self.case.name, self.identity)
         fine, working = file.header.shape, working_shape(file.header.geometry, self.spacing_mm)
         box = self._on_working_grid(start, side)
         part = regrid.needed(fine, working, box)
@@ -74,11 +72,16 @@ def _corner(box: Box) -> tuple[Shape, Shape]:
 
 
 @lru_cache(MOST_OPEN)
-def _open(path: Path, name: str, sha256: str) -> PackedFile:
+def _open(path: Path, name: str, identity: str) -> PackedFile:
     file = PackedFile(path, name)
-    if file.header.sha256 != sha256:
+    if _identity(file.header) != identity:
         raise changed(name)
     return file
+
+
+def _identity(header: Header) -> str:
+    """What its patches come from: the SHA-256 of its voxels, as the file says it, and the place of each in the patient."""
+    return repr((header.sha256, header.shape, header.affine))
 
 
 def forget() -> None:

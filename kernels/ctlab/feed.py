@@ -114,7 +114,7 @@ class Feed:
 
 
 def _gathered(parts: Sequence[torch.Tensor], where: torch.device) -> torch.Tensor:
-    """All of them in one tensor on `where`; by one copy if they are all elsewhere."""
-    if any(part.device == where for part in parts):
+    """All of them in one tensor on `where`; by one copy if they are all in one place."""
+    if len({part.device for part in parts}) > 1:
         return torch.stack([part.to(where, non_blocking=True) for part in parts])
     return torch.stack(list(parts)).to(where, non_blocking=True)

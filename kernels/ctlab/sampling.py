@@ -34,6 +34,11 @@ class Known:
     nbytes: int
     """What it takes in memory when it is whole."""
 
+    @property
+    def own_nbytes(self) -> int:
+        """What this takes in memory."""
+        return sum(each.nbytes for each in self.positions.values())
+
 
 def known(case: Prepared) -> Known:
     """What there is to know of `case`."""

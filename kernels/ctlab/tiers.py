@@ -40,6 +40,10 @@ class Patch:
 class Far(Protocol):
     """A case in the folder that it comes from. Both methods may be called from several threads, and raise CtlabErrors."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether `patch` can be asked: a patch be read without the rest."""
+
     def whole(self) -> Prepared:
         """All of it, as it was when the training began."""
 
@@ -73,6 +77,10 @@ class Room:
             self.free -= size if fits else 0
             return fits
 
+    def use(self, size: int) -> None:
+        """`size` bytes are taken, room or not."""
+        self.give(-size)
+
     def give(self, size: int) -> None:
         """`size` bytes are free again."""
         with self._lock:
@@ -89,11 +97,12 @@ class Tiers:
         self._near: dict[int, Prepared] = {}
         self._known: list[Known] = []
         self._closed = threading.Event()
+        self._reading = threading.Lock()
 
     @classmethod
     def of(cls, cases: Sequence[Prepared]) -> Tiers:
         """Cases that are in memory, and stay there."""
-        made = cls(Room(sum(case.nbytes for case in cases)))
+        made = cls(Room(2**62))
         for case in cases:
             made.add(case, None)
         return made
@@ -108,6 +117,8 @@ class Tiers:
         index = len(self._known)
         self._known.append(known(case))
         self._far.append(far)
+        # A few MB a case with many labels, wherever its voxels are: of a thousand cases that is gigabytes.
+        self._room.use(self._known[index].own_nbytes)
         if self._room.take(case.nbytes):
             self._near[index] = case
 
@@ -134,7 +145,15 @@ class Tiers:
     def patch(self, place: Place) -> Patch:
         """The voxels at `place`, on whatever device they lie. Raises a CtlabError when they can't be read."""
         case = self._near.get(place.case)
-        return self._reader(place.case).patch(place.start, place.side) if case is None else cut(case, place.start, place.side)
+        if case is not None:
+            return cut(case, place.start, place.side)
+        far = self._reader(place.case)
+        if far.packed:
+            return far.patch(place.start, place.side)
+        # One at a time: there is room beside the cases to read one. Copied, else the patch would hold all of it.
+        with self._reading:
+            found = cut(self._again(place.case), place.start, place.side)
+            return Patch(found.hu.clone(), found.labels.clone())
 
     def wholes(self) -> Iterator[Prepared]:
         """Each case, in order; of those that are far away the next one is read meanwhile. Raises a CtlabError."""
@@ -168,8 +187,9 @@ class Tiers:
         return bool(moved)
 
     def close(self) -> None:
-        """Nothing more is read in advance."""
+        """Nothing more is read in advance, and no case stays in memory though somebody still waits for the storage."""
         self._closed.set()
+        self._near.clear()
 
     def _move(self, index: int, where: torch.device) -> None:
         case = self._near[index]
@@ -183,9 +203,12 @@ class Tiers:
             if index in self._near or not self._room.take(each.nbytes):
                 continue
             try:
-                self._near[index] = self._again(index)
+                case = self._again(index)
             except CtlabError:
                 self._room.give(each.nbytes)
+                continue
+            if not self._closed.is_set():
+                self._near[index] = case
 
     def _again(self, index: int) -> Prepared:
         case = self._reader(index).whole()

@@ -231,9 +231,10 @@ class Trainer:
         return averaged
 
     def close(self) -> None:
-        """Nothing more is read for it in advance."""
+        """Nothing more is read for it in advance, and its cases are given back."""
         self._feed.close()
         self.learn.close()
+        self.judge.close()
 
     def copy(self) -> Model:
         """The network as it is now, in memory on the CPU."""

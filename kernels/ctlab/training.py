@@ -225,7 +225,7 @@ def _come_nearer(trainer: Trainer, tell: Callable[[str], object]) -> None:
     count = len(trainer.learn.known) + len(trainer.judge.known)
     tell(say(N_("{far} of {all} cases have no room in memory: they are read from their folder while the steps go on."),
              far=len(far), all=count))  # fmt: skip
-    if slow := sum(isinstance(each, FarCase) and not each.packed for each in far):
+    if slow := sum(not each.packed for each in far):
         tell(say(N_("{count} of them have to be read whole for each patch. Pack the cohort first (ctlab.pack), and train on that: "
                     "it is many times as fast."), count=slow))  # fmt: skip
 

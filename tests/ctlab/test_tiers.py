@@ -16,10 +16,10 @@ from ctlab.clock import STOP_S
 from ctlab.cohort import Cohort, open_case
 from ctlab.errors import CohortError, StorageError
 from ctlab.farcase import FarCase
-from ctlab.feed import READERS, Feed
+from ctlab.feed import READERS, Feed, _gathered
 from ctlab.network import PRESETS
 from ctlab.pack import pack
-from ctlab.packed import ENDING
+from ctlab.packed import ENDING, write_packed
 from ctlab.phantoms import make_cohort
 from ctlab.resample import Prepared
 from ctlab.sampling import Place, Sampler
@@ -78,8 +78,8 @@ def test_a_patch_of_a_packed_case_reads_few_blocks(packed, monkeypatch):
 
 
 def test_what_has_no_room_is_left_where_it_is(packed):
-    sizes = [each.nbytes for each in tiers_of(packed, 0).known]
-    some = tiers_of(packed, sizes[0] + sizes[1])
+    first, second, _ = tiers_of(packed, 0).known
+    some = tiers_of(packed, sum(each.nbytes + each.own_nbytes for each in (first, second)))
     assert [some.tier(index) for index in range(3)] == [Tier.MEMORY, Tier.MEMORY, Tier.LINK]
 
 
@@ -106,6 +106,7 @@ class Slow:
 
     def __init__(self, case: Prepared, asked: list[Place], go: threading.Event) -> None:
         self.case, self.asked, self.go = case, asked, go
+        self.packed = True
 
     def whole(self) -> Prepared:
         return self.case
@@ -140,8 +141,9 @@ def test_patches_are_asked_for_before_their_turn_and_in_the_samplers_order():
 
 def test_what_moves_to_the_device_makes_room_in_memory_and_what_leaves_it_goes_where_there_is_room(packed):
     """torch's device `meta`, which holds nothing, stands for a GPU."""
-    size = max(each.nbytes for each in tiers_of(packed, 0).known)
-    tiers = tiers_of(packed, size)
+    known = tiers_of(packed, 0).known
+    size = max(each.nbytes for each in known)
+    tiers = tiers_of(packed, size + sum(each.own_nbytes for each in known))
     (first,) = (index for index in range(3) if tiers.tier(index) is Tier.MEMORY)
     tiers.to_device(torch.device("meta"), size)
     end = time.monotonic() + 30
@@ -163,6 +165,47 @@ def test_a_case_that_was_changed_meanwhile_ends_it_in_a_sentence(packed, tmp_pat
         far.patch(Place(0, (0, 0, 0), SIDE))
     with pytest.raises(CohortError, match="others than when the training began"):
         next(far.wholes())
+
+
+def test_of_a_case_that_is_read_whole_for_a_patch_nothing_else_stays(loose):
+    far = tiers_of(loose, 0)
+    patch = far.patch(Place(0, (0, 0, 0), 4))
+    assert (patch.hu.untyped_storage().nbytes(), patch.labels.untyped_storage().nbytes()) == (2 * 4**3, 4**3)
+
+
+def test_a_packed_case_that_was_put_on_another_grid_ends_it_too(packed, tmp_path):
+    """The same voxels, of another size."""
+    shutil.copytree(packed.folder, tmp_path, dirs_exist_ok=True)
+    far = tiers_of(Cohort(tmp_path), 0)
+    path = min((tmp_path / "train").iterdir())
+    ct, labels = open_case(path).load()
+    larger = replace(ct.geometry, affine=ct.geometry.affine @ np.diag([2.0, 2.0, 2.0, 1.0]))
+    write_packed(path, replace(ct, geometry=larger), replace(labels, geometry=larger), {}, ())
+    with pytest.raises(CohortError, match="others than when the training began"):
+        far.patch(Place(0, (0, 0, 0), 4))
+
+
+def test_what_was_closed_holds_no_case(loose):
+    tiers = tiers_of(loose, 2**40)
+    tiers.close()
+    assert tiers.count(Tier.LINK) == 3
+
+
+def test_a_loose_case_that_was_changed_meanwhile_ends_it_too(loose, tmp_path):
+    shutil.copytree(loose.folder, tmp_path, dirs_exist_ok=True)
+    far = tiers_of(Cohort(tmp_path), 0)
+    first, second = sorted((tmp_path / "train").iterdir())[:2]
+    shutil.copytree(second, first, dirs_exist_ok=True)
+    with pytest.raises(CohortError, match="others than when the training began"):
+        far.patch(Place(0, (0, 0, 0), 4))
+
+
+def test_patches_of_one_batch_may_come_from_several_places():
+    """`meta:0` and `meta` stand for a GPU, which has a number where a tensor lies, or where one is asked for, but not in both."""
+    near = torch.zeros(2, dtype=torch.int16)
+    parts = [near, near.to("meta")]
+    assert _gathered(parts, torch.device("meta", 0)).shape == (2, 2)
+    assert torch.equal(_gathered([near, near], CPU), torch.zeros(2, 2, dtype=torch.int16))
 
 
 def test_a_storage_that_is_gone_ends_it_in_a_sentence(packed, tmp_path):
