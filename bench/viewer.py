@@ -23,11 +23,14 @@ from ctlab.geometry import Geometry
 from ctlab.packed import ENDING, write_packed
 from ctlab.phantoms import Marking, make_phantom
 from ctlab.viewing import answers
+from ctlab.viewing.answers import Here
 from ctlab.viewing.desk import Desk
 from ctlab.viewing.flow import Flow
 from ctlab.viewing.messages import Pane, See
 from ctlab.viewing.pictures import Look, Overlay
 from ctlab.viewing.planes import PLANES, Plane, cut
+from ctlab.viewing.solid import Rendering
+from ctlab.viewing.turning import Side
 from ctlab.viewing.windows import WINDOWS
 from ctlab.volume import Labels, Volume
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -93,7 +96,7 @@ def beside_ipympl(ct: Volume, labels: Labels, rounds: int) -> dict[str, object]:
     for number in range(rounds + 2):
         voxel = (200 + number, 250 + number, 250 + 3 * number)
         begun = time.thread_time()
-        answers.frame(desk, asked, voxel, look, flow)
+        answers.frame(desk, asked, Here(voxel, "axial", look, Side(), Rendering.SURFACES), flow)
         between = time.thread_time()
         other.frame(voxel)
         ended = time.thread_time()

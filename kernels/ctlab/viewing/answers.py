@@ -14,11 +14,13 @@ from ctlab.viewing import measures, words
 from ctlab.viewing.bookmarks import Bookmark
 from ctlab.viewing.desk import Desk
 from ctlab.viewing.flow import Flow
-from ctlab.viewing.messages import Act, Draw, Mark, Measure, Probe, Question, See, State, Unmark
+from ctlab.viewing.messages import SOLID, Act, Draw, Mark, Measure, Probe, Question, See, State, Unmark
 from ctlab.viewing.overlays import MATCH_STYLES, Match
 from ctlab.viewing.palette import Style, style
 from ctlab.viewing.pictures import Look, Overlay, jpeg, picture, png
 from ctlab.viewing.planes import PLANES, Plane, Voxel, picture_shape, pixel_mm
+from ctlab.viewing.solid import PIXELS, Rendering, across_mm
+from ctlab.viewing.turning import Side
 from ctlab.viewing.versions import now, person
 from ctlab.viewing.windows import SOURCES, WINDOWS
 from phrases import N_
@@ -39,6 +41,8 @@ class Here:
     voxel: Voxel
     plane: str
     look: Look
+    side: Side
+    rendering: Rendering
 
 
 def overlays(desk: Desk) -> tuple[Overlay, ...]:
@@ -72,6 +76,7 @@ def hello(desk: Desk, state: State) -> Answer:
         }  # fmt: skip
     content: dict[str, object] = {
         "is": "hello", "name": desk.ct.name, "shape": geometry.shape, "spacing": geometry.spacing, "planes": planes,
+        "solid": {"rows": PIXELS, "columns": PIXELS, "mm": [across_mm(geometry) / PIXELS] * 2},
         "windows": [{"name": name, **asdict(each), "source": SOURCES[name]} for name, each in WINDOWS.items()],
         "overlays": [each.value for each in overlays(desk)], "compared": desk.truth is not None,
         "labels": _named(desk, sorted(desk.names)), "matches": _matches(), "words": words.spoken(),
@@ -107,21 +112,27 @@ def _styled(looks: Style) -> dict[str, object]:
     return {"colour": looks.colour, "hatch": looks.hatch}
 
 
-def frame(desk: Desk, asked: See, voxel: Voxel, look: Look, flow: Flow) -> Answer:
+def frame(desk: Desk, asked: See, here: Here, flow: Flow) -> Answer:
     """The pictures that `asked` names, quick ones or exact ones."""
     begun = time.perf_counter()
     told_of, sent = [], []
     for pane in asked.panes:
-        plane = PLANES[pane.plane]
-        wanted = look if pane.overlay not in overlays(desk) or pane.overlay is None else replace(look, overlay=pane.overlay)
-        desk.need(plane, voxel[plane.axis], wanted.slab)
-        pixels = picture(desk.layers, plane, voxel[plane.axis], wanted, enlarged=asked.exact)
+        own = pane.overlay is None or pane.overlay not in overlays(desk)
+        look = here.look if own or pane.overlay is None else replace(here.look, overlay=pane.overlay)
+        if pane.plane == SOLID:
+            desk.whole()
+            index, pixels = 0, desk.solid.picture(desk.layers, here.side, here.rendering, look, exact=asked.exact)
+        else:
+            plane = PLANES[pane.plane]
+            index = here.voxel[plane.axis]
+            desk.need(plane, index, look.slab)
+            pixels = picture(desk.layers, plane, index, look, enlarged=asked.exact)
         sent.append(png(pixels) if asked.exact else jpeg(pixels, flow.quality))
-        told_of.append({"plane": pane.plane, "overlay": pane.overlay and pane.overlay.value, "index": voxel[plane.axis]})
+        told_of.append({"plane": pane.plane, "overlay": pane.overlay and pane.overlay.value, "index": index})
     flow.sent([len(each) for each in sent], (time.perf_counter() - begun) * 1000, exact=asked.exact)
     content: dict[str, object] = {
         "is": "frame", "exact": asked.exact, "type": "image/png" if asked.exact else "image/jpeg", "panes": told_of,
-        "revision": desk.revision, "voxel": voxel,
+        "revision": desk.revision, "voxel": here.voxel,
     }  # fmt: skip
     return Answer(content, sent)
 

@@ -20,6 +20,7 @@ from ctlab.viewing.comparison import Agreement, Mistake
 from ctlab.viewing.correcting import Correction, Limits
 from ctlab.viewing.pictures import Cuts, Layers
 from ctlab.viewing.planes import THIN, Plane, Slab, Voxel, pixel_mm, project, slab_range, voxel_at
+from ctlab.viewing.solid import Solid
 from ctlab.viewing.versions import Version
 from ctlab.viewing.windows import Bytes
 from ctlab.volume import Labels, Volume
@@ -75,6 +76,7 @@ class Desk:
         self.revision = 0
         """Grows with every change of the labels."""
         self.bookmarks: list[Bookmark] = []
+        self.solid = Solid()
         self._cuts = Cuts()
         self._volumes: tuple[int, dict[int, tuple[float, float]]] | None = None
 

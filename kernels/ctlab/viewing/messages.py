@@ -13,8 +13,11 @@ from ctlab.viewing.bookmarks import NOTE_LENGTH
 from ctlab.viewing.correcting import Limits
 from ctlab.viewing.pictures import Overlay
 from ctlab.viewing.planes import Projection
+from ctlab.viewing.solid import Rendering
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
+SOLID = "3d"
+"""The pane that shows the body turned, beside the planes' names."""
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Value = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Place = Annotated[float, msgspec.Meta(ge=-(2**20), le=2**20)]
@@ -28,7 +31,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
     voxel: tuple[int, int, int] | None = None
     plane: PlaneName | None = None
-    arrangement: Literal["one", "three", "compare"] | None = None
+    arrangement: Literal["one", "three", "compare", "3d"] | None = None
     width: float | None = None
     level: float | None = None
     inverted: bool | None = None
@@ -39,6 +42,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     opacity: float | None = None
     hatched: bool | None = None
     hidden: Annotated[list[Value], msgspec.Meta(max_length=255)] | None = None
+    rendering: Rendering | None = None
+    azimuth: float | None = None
+    elevation: float | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
@@ -55,7 +61,7 @@ class Hello(Asked, frozen=True, kw_only=True, tag="hello"):
 class Pane(msgspec.Struct, frozen=True, kw_only=True):
     """One picture of a frame; `overlay` where it differs from the viewer's own."""
 
-    plane: PlaneName
+    plane: PlaneName | Literal["3d"]
     overlay: Overlay | None = None
 
 

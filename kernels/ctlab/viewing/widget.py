@@ -27,7 +27,9 @@ from ctlab.viewing.flow import Flow, Stats
 from ctlab.viewing.messages import Hello, Question, See, State, parse
 from ctlab.viewing.pictures import Look, Overlay, picture, png
 from ctlab.viewing.planes import PLANES, Projection, Slab
+from ctlab.viewing.solid import Rendering
 from ctlab.viewing.still import still
+from ctlab.viewing.turning import Side
 from ctlab.viewing.windows import WINDOWS, Window
 from ctlab.volume import Labels
 from phrases import N_
@@ -59,8 +61,8 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
     """Where the crosshair is, x, y, z in RAS+, counted from 0; it decides which slices are shown."""
     plane = traitlets.Enum(tuple(PLANES), "axial")
     """Of the arrangements `one` and `compare`."""
-    arrangement = traitlets.Enum(("three", "one", "compare"), "three")
-    """Three planes; one; or one plane with the prediction, the truth and their differences side by side."""
+    arrangement = traitlets.Enum(("three", "one", "compare", "3d"), "three")
+    """Three planes; one; one plane with the prediction, the truth and their differences side by side; or the body turned."""
     window = traitlets.Enum(("", *WINDOWS), "lung")
     """A preset's name; empty while `width` and `level` are none of the presets."""
     width = traitlets.Float(1500.0)
@@ -78,6 +80,12 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
     hatched = traitlets.Bool(default_value=False)
     hidden = traitlets.Tuple(())
     """Label values that are not drawn."""
+    rendering = traitlets.Enum(tuple(map(str, Rendering)), str(Rendering.MAXIMUM))
+    """Of the arrangement `3d`: the labels' surfaces, or the highest HU along each ray (MIP) in the window."""
+    azimuth = traitlets.Float(0.0)
+    """Degrees round the body, from -180 up to 180: 0 is from the front, 90 from the patient's left."""
+    elevation = traitlets.Float(0.0)
+    """Degrees up towards the head (90) and down towards the feet (-90)."""
 
     def __init__(self, desk: Desk, window: str) -> None:
         """Shows what is on `desk`, first where its labels are, in the preset `window`."""
@@ -89,6 +97,7 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
         overlay = Overlay.NONE if has.labels is None else Overlay.LABELS if has.truth is None else Overlay.BOTH
         super().__init__(_facts={}, _first=[])
         self.voxel, self.overlay = desk.first_voxel(), overlay
+        self.rendering = Rendering.MAXIMUM if overlay is Overlay.NONE else Rendering.SURFACES
         self.window = window
         with self.hold_sync():
             self._facts = answers.hello(desk, self.state).content
@@ -138,6 +147,15 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
     def state(self) -> State:
         """All traits of the person's, as the browser hears them."""
         return State(**{name: getattr(self, name) for name in State.__struct_fields__})
+
+    @property
+    def _here(self) -> answers.Here:
+        return answers.Here(self.voxel, self.plane, self.look, Side(self.azimuth, self.elevation), Rendering(self.rendering))
+
+    @traitlets.validate("azimuth", "elevation")
+    def _degrees(self, proposal: dict[str, Any]) -> float:
+        name = proposal["trait"].name
+        return float(getattr(Side(**{name: proposal["value"]}).bounded(), name))
 
     @traitlets.validate("voxel")
     def _inside(self, proposal: dict[str, Any]) -> tuple[int, int, int]:
@@ -205,11 +223,10 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
         if isinstance(question, See):
             self._take(question.state)
             self._flow.seen(question.took_ms)
-            return answers.frame(self._desk, question, self.voxel, self.look, self._flow)
+            return answers.frame(self._desk, question, self._here, self._flow)
         if isinstance(question, Hello):
             return answers.hello(self._desk, self.state)
-        place = answers.Here(self.voxel, self.plane, self.look)
-        answer = answers.answer(self._desk, question, place)
+        answer = answers.answer(self._desk, question, self._here)
         if self.overlay == Overlay.NONE and self._desk.correction is not None and answer.content.get("changed"):
             self.overlay = Overlay.LABELS
         return answer
@@ -230,7 +247,7 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
             self.slab_mm = min(max(state.slab_mm, 0.0), 1000.0)
         if state.hidden is not None:
             self.hidden = tuple(each for each in state.hidden if each)
-        for name in ("plane", "arrangement", "inverted", "projection", "outline", "hatched"):
+        for name in ("plane", "arrangement", "inverted", "projection", "outline", "hatched", "rendering", "azimuth", "elevation"):
             if (value := getattr(state, name)) is not None:
                 setattr(self, name, value)
 

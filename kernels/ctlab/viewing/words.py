@@ -43,6 +43,12 @@ CONTROLS: Mapping[str, str] = {
     "three": N_("three planes"),
     "one": N_("one plane"),
     "compare": N_("side by side"),
+    "3d": N_("3-D"),
+    "rendering": N_("3-D shows"),
+    "surfaces": N_("surfaces of the labels"),
+    "mip": N_("maximum (MIP)"),
+    "turned": N_("3-D, turned by {azimuth}° round the body, {elevation}° towards the head"),
+    "noSurfaces": N_("The labels are hidden: there is no surface to show."),
     "window": N_("Window"),
     "ownWindow": N_("own"),
     "tool": N_("Mouse"),
@@ -103,6 +109,10 @@ KEYS: Mapping[str, str] = {
     "Alt + ← → ↑ ↓": N_("move the crosshair"),
     "Enter": N_("use the tool at the crosshair"),
     "+ −": N_("zoom"),
+    "3-D: ← → ↑ ↓": N_("turn by 5°"),
+    "3-D: Page ↑ ↓": N_("turn by 45° to the side"),
+    "3-D: Home End": N_("from the front, from behind"),
+    "V": N_("3-D: surfaces or maximum"),
     "Space": N_("reset view"),
     "I": N_("invert"),
     "C": N_("cine"),
@@ -125,4 +135,4 @@ def spoken() -> dict[str, dict[str, str]]:
 
 def _unfilled(text: str) -> str:
     """`text` translated, its places left for the browser to fill."""
-    return say(text, **{name: f"{{{name}}}" for name in ("plane", "slice", "count", "name")})
+    return say(text, **{name: f"{{{name}}}" for name in ("plane", "slice", "count", "name", "azimuth", "elevation")})

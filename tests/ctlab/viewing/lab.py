@@ -150,9 +150,13 @@ class Reader:
 
     def press(self, text: str) -> None:
         """A button of a section, which is opened for it."""
-        self._call("unfold")
+        self.unfold()
         buttons = self.driver.find_elements(By.XPATH, f"//*[contains(@class, 'ctlab-viewer')]//button[normalize-space()='{text}']")
         buttons[0].click()
+
+    def unfold(self) -> None:
+        """Every section open."""
+        self._call("unfold")
 
     def measured(self) -> list[str]:
         """What all measurements say, once each says something."""

@@ -16,6 +16,8 @@ from ctlab.readers import load_labels
 from ctlab.viewing import words
 from ctlab.viewing.pictures import Layers, Look, Overlay, picture
 from ctlab.viewing.planes import PLANES, Plane
+from ctlab.viewing.solid import PIXELS, PIXELS_MOVING, Rendering, Solid
+from ctlab.viewing.turning import Side
 from ctlab.viewing.widget import Viewer
 from ctlab.viewing.windows import WINDOWS
 from ctlab.volume import Labels, Volume
@@ -89,6 +91,39 @@ def test_while_something_moves_pictures_are_lossy_and_exact_at_rest():
     assert browser.heard[-1][0]["type"] == "image/png"
 
 
+def test_the_body_is_turned_by_the_browser_and_seen_in_the_traits():
+    viewer = ctlab.view(body(), LIVER)
+    browser = Browser(viewer)
+    assert viewer.rendering == "surfaces"
+    (from_the_front,) = browser.see("3d", arrangement="3d")
+    (turned,) = browser.see("3d", azimuth=400.5, elevation=-100)
+    assert (viewer.arrangement, viewer.azimuth, viewer.elevation) == ("3d", 40.5, -90)
+    wanted = Solid().picture(
+        Layers(body(), LIVER.voxels), Side(40.5, -90), Rendering.SURFACES, Look(overlay=Overlay.LABELS), exact=True
+    )
+    assert np.array_equal(turned, wanted[..., :3])
+    assert not np.array_equal(turned, from_the_front)
+    assert browser.see("3d", hidden=[1])[0].max() == 0
+    (highest,) = browser.see("3d", rendering="maximum", width=2000, level=0)
+    assert highest.max() == 242
+    assert highest.min() == 0
+
+
+def test_pictures_of_the_body_are_counted_and_small_while_it_is_turned():
+    viewer = ctlab.view(body(), LIVER)
+    browser = Browser(viewer)
+    (moving,) = browser.see("3d", exact=False, azimuth=20)
+    (still,) = browser.see("3d")
+    assert (len(moving), len(still)) == (PIXELS_MOVING, PIXELS)
+    stats = viewer.stats()
+    assert (stats.frames, stats.exact_frames, stats.pictures) == (2, 1, 2)
+    assert stats.bytes == sum(len(each) for _, buffers in browser.heard for each in buffers)
+
+
+def test_without_labels_the_maximum_is_shown_first():
+    assert ctlab.view(body()).rendering == "maximum"
+
+
 def test_what_lies_beyond_the_volume_or_beyond_sense_becomes_the_nearest_that_does_not():
     viewer = ctlab.view(body())
     Browser(viewer).see("axial", voxel=[-3, 99, 5], width=-20, level=1e9, overlay="truth", opacity=7, slab_mm=1e9)
@@ -101,6 +136,9 @@ def test_what_lies_beyond_the_volume_or_beyond_sense_becomes_the_nearest_that_do
     [
         {"do": "see", "panes": []},
         {"do": "see", "panes": [{"plane": "oblique"}]},
+        {"do": "see", "panes": [{"plane": "3d"}], "state": {"azimuth": "0"}},
+        {"do": "see", "panes": [{"plane": "3d"}], "state": {"rendering": "skin"}},
+        {"do": "probe", "plane": "3d", "index": 0, "point": [1, 1]},
         {"do": "see", "panes": [{"plane": "axial"}], "state": {"voxel": [1, 2]}},
         {"do": "see", "panes": [{"plane": "axial"}], "state": {"_model_name": "x"}},
         {"do": "draw", "kind": "brush", "plane": "axial", "index": 1, "points": [[1, 1]] * 5001, "value": 1},

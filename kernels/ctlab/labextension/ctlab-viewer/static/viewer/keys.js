@@ -8,9 +8,10 @@ const LEVEL_STEP = 0.05;
 // Whether the key meant something here.
 export function press(host, pane, event) {
   if (event.ctrlKey || event.metaKey) return control(host, event.key.toLowerCase());
-  if (event.altKey) return crosshair(host, pane, event);
+  if (event.altKey) return !pane.solid && crosshair(host, pane, event);
   if (event.shiftKey && event.key.startsWith("Arrow")) return window_(host, event);
   const { key } = event;
+  if (pane.solid && turn(pane, event)) return true;
   const lower = key.toLowerCase();
   if (key in STEPS) host.step(pane, STEPS[key], event.timeStamp);
   else if (/^[1-9]$/.test(key)) host.preset(Number(key) - 1, event.timeStamp);
@@ -27,7 +28,17 @@ export function press(host, pane, event) {
   else if (lower === "c") host.cine(pane);
   else if (lower === "f") host.fullScreen();
   else if (lower === "m") host.mark();
+  else if (lower === "v" && pane.solid) host.change({ rendering: host.state.rendering === "surfaces" ? "maximum" : "surfaces" }, event.timeStamp);
   else return false;
+  return true;
+}
+
+// What keys do to the body in 3-D; those that move through slices have no other meaning there.
+function turn(pane, { key, timeStamp }) {
+  const turns = { ArrowLeft: [-5, 0], ArrowRight: [5, 0], ArrowUp: [0, -5], ArrowDown: [0, 5], PageUp: [-45, 0], PageDown: [45, 0] };
+  if (key in turns) pane.turn(...turns[key], timeStamp);
+  else if (key === "Home" || key === "End") pane.face(key === "Home" ? 0 : -180, timeStamp);
+  else return key === "Enter";
   return true;
 }
 

@@ -1,6 +1,8 @@
 // One slice on the screen: where its voxels are, its picture, and what is drawn over it. Places are (column, row) in voxels, centres at
 // whole numbers; a millimetre is as long across as down.
 
+import { fill } from "./panels.js";
+
 const LINES = { axial: "#56b4e9", coronal: "#e69f00", sagittal: "#cc79a7" };
 const FONT = "13px sans-serif";
 const MARK = "#f0e442";
@@ -12,7 +14,7 @@ export class Pane {
     this.name = name;
     this.overlay = overlay;
     this.title = title;
-    this.plane = host.facts.planes[name];
+    this.plane = host.facts.planes[name] ?? host.facts.solid;
     this.zoom = 1;
     this.pan = [0, 0];
     this.asked = "";
@@ -44,6 +46,12 @@ export class Pane {
   // Counted as people leaf through: from the head, the front or the patient's right, beginning with 1.
   ordinal() {
     return this.host.facts.shape[this.plane.axis] - this.slice();
+  }
+
+  label() {
+    const { words, shape } = this.host.facts;
+    const values = { plane: this.title, slice: this.ordinal(), count: shape[this.plane.axis] };
+    return `${fill(words.controls.slice, values)}, ${words.seen[this.name]}`;
   }
 
   // Everything that the picture depends on.
@@ -161,17 +169,21 @@ export class Pane {
     context.globalAlpha = 1;
   }
 
-  paintWords(context) {
+  paintSides(context, [left, right, top, bottom]) {
     const { wide, high } = this;
-    const [left, right, top, bottom] = this.plane.letters;
-    const count = this.host.facts.shape[this.plane.axis];
     context.font = FONT;
     context.textBaseline = "middle";
     context.textAlign = "center";
-    write(context, left, 10, high / 2);
-    write(context, right, wide - 10, high / 2);
+    write(context, left, 10 + 4 * (left.length - 1), high / 2);
+    write(context, right, wide - 10 - 4 * (right.length - 1), high / 2);
     write(context, top, wide / 2, 11);
     write(context, bottom, wide / 2, high - 11);
+  }
+
+  paintWords(context) {
+    const { wide } = this;
+    const count = this.host.facts.shape[this.plane.axis];
+    this.paintSides(context, this.plane.letters);
     context.textAlign = "left";
     write(context, this.title, 6, 11, LINES[this.name]);
     write(context, `${this.ordinal()} / ${count}`, 6, 28);
@@ -258,14 +270,14 @@ export class Pane {
   }
 }
 
-function line(context, [x0, y0], [x1, y1]) {
+export function line(context, [x0, y0], [x1, y1]) {
   context.beginPath();
   context.moveTo(x0, y0);
   context.lineTo(x1, y1);
   context.stroke();
 }
 
-function write(context, text, x, y, colour = "#fff") {
+export function write(context, text, x, y, colour = "#fff") {
   context.lineWidth = 3;
   context.strokeStyle = "#000";
   context.strokeText(text, x, y);

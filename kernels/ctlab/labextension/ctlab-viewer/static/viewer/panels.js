@@ -53,12 +53,15 @@ export class Panels {
   barParts() {
     const { words, host, facts } = this;
     const { state } = host;
-    const arrangements = facts.compared ? ["three", "one", "compare"] : ["three", "one"];
+    const arrangements = facts.compared ? ["three", "one", "compare", "3d"] : ["three", "one", "3d"];
     this.arrangement = this.choice(
       words.arrangement, arrangements.map((each) => [each, words[each]]), state.arrangement, (value) => host.change({ arrangement: value }),
     );
     this.plane = this.choice("", Object.entries(facts.words.planes), state.plane, (value) => host.change({ plane: value }));
     this.plane.select.setAttribute("aria-label", words.one);
+    this.rendering = this.choice(
+      words.rendering, [["surfaces", words.surfaces], ["maximum", words.mip]], state.rendering, (value, at) => host.change({ rendering: value }, at),
+    );
     const windows = facts.windows.map(({ name, width, level }) => [name, `${facts.words.windows[name]} ${width}/${level}`]);
     this.window = this.choice(words.window, [...windows, ["", words.ownWindow]], "", (value, at) => {
       const found = facts.windows.findIndex(({ name }) => name === value);
@@ -78,7 +81,7 @@ export class Panels {
     this.cine = this.toggle(words.cine, () => host.cine(host.active()));
     const rest = [this.button(words.reset, () => host.reset()), this.button(words.full, () => host.fullScreen())];
     const clear = this.button(words.clear, () => host.clearMeasures());
-    const choices = [this.arrangement, this.plane, this.window, this.tool, this.slab, this.projection].map(({ node }) => node);
+    const choices = [this.arrangement, this.plane, this.rendering, this.window, this.tool, this.slab, this.projection].map(({ node }) => node);
     return [...choices, this.inverted, this.cine, ...rest, clear, this.overlayParts()];
   }
 
@@ -205,7 +208,11 @@ export class Panels {
     const { state } = host;
     this.arrangement.select.value = state.arrangement;
     this.plane.select.value = state.plane;
-    this.plane.node.hidden = state.arrangement === "three";
+    const solid = state.arrangement === "3d";
+    this.plane.node.hidden = solid || state.arrangement === "three";
+    this.rendering.node.hidden = !solid;
+    this.rendering.select.value = state.rendering;
+    for (const { node } of [this.slab, this.projection]) node.hidden = solid;
     this.window.select.value = this.facts.windows.find(({ width, level }) => width === state.width && level === state.level)?.name ?? "";
     this.tool.select.value = host.tool;
     this.slab.select.value = String(state.slab_mm);

@@ -27,7 +27,7 @@ export class Tools {
 
   wheel(pane, event) {
     event.preventDefault();
-    if (event.ctrlKey) {
+    if (event.ctrlKey || pane.solid) {
       pane.zoomAt(Math.exp(-event.deltaY / 300), pane.place(event));
       return;
     }
@@ -50,7 +50,8 @@ export class Tools {
     }
     const start = pane.place(event);
     const { tool } = this.host;
-    const kind = event.button === 2 ? "window" : event.button === 1 ? "pan" : tool;
+    const left = pane.solid && tool !== "pan" && tool !== "zoom" ? "turn" : tool;
+    const kind = event.button === 2 ? "window" : event.button === 1 ? "pan" : left;
     const { width, level } = this.host.state;
     this.drag = { kind, start, last: start, moved: false, width, level, points: [pane.fromScreen(start)], index: pane.slice() };
     if (["brush", "eraser"].includes(kind)) pane.draw();
@@ -65,9 +66,10 @@ export class Tools {
   move(pane, event) {
     const here = pane.place(event);
     const place = pane.fromScreen(here);
-    this.hover = { pane, place };
+    this.hover = pane.solid ? null : { pane, place };
     if (this.fingers.has(event.pointerId)) this.fingers.set(event.pointerId, here);
     if (this.drag === null) {
+      if (pane.solid) return;
       if (event.shiftKey) this.host.change({ voxel: pane.voxel(place) }, event.timeStamp);
       this.host.probe(pane, place);
       if (["brush", "eraser"].includes(this.host.tool)) pane.draw();
@@ -94,7 +96,10 @@ export class Tools {
   dragged(pane, drag, here, place, at) {
     const right = here[0] - drag.start[0];
     const down = here[1] - drag.start[1];
-    if (drag.kind === "window") {
+    if (drag.kind === "turn") {
+      const degrees = 180 / Math.min(pane.wide, pane.high);
+      pane.turn((here[0] - drag.last[0]) * degrees, (here[1] - drag.last[1]) * degrees, at);
+    } else if (drag.kind === "window") {
       // A whole pane across doubles or halves a wide window several times, and moves a narrow one by little.
       const width = Math.max(1, drag.width * Math.exp((right / pane.wide) * 2));
       this.host.change({ width: Math.round(width), level: Math.round(drag.level + (down / pane.high) * Math.max(drag.width, 100)) }, at);
@@ -122,7 +127,7 @@ export class Tools {
       this.host.stroke(pane, drag.kind, drag.points, drag.index);
     } else if (drag.moved && (drag.kind === "ruler" || drag.kind === "region")) {
       this.host.measured(pane, drag.kind, [drag.points[0], place], drag.index);
-    } else if (!drag.moved && event.button === 0) {
+    } else if (!drag.moved && event.button === 0 && !pane.solid) {
       this.click(pane, place, event.timeStamp);
     }
     pane.draw();

@@ -3,7 +3,8 @@
 import { Flow } from "./flow.js";
 import { press } from "./keys.js";
 import { Pane } from "./pane.js";
-import { Panels, fill, make } from "./panels.js";
+import { Panels, make } from "./panels.js";
+import { SolidPane } from "./solid.js";
 import { STYLE } from "./style.js";
 import { Tools } from "./tools.js";
 
@@ -231,7 +232,7 @@ class Viewer {
   }
 
   pictureKey(index, overlay) {
-    const { voxel, arrangement, plane, overlay: shown, ...look } = this.state;
+    const { voxel, arrangement, plane, overlay: shown, rendering, azimuth, elevation, ...look } = this.state;
     return JSON.stringify([index, overlay ?? shown, look, this.revision]);
   }
 
@@ -258,6 +259,7 @@ class Viewer {
     this.arranged = `${arrangement} ${plane}`;
     for (const pane of this.panes) pane.stop();
     if (arrangement === "three") this.panes = Object.keys(this.facts.planes).map((name) => new Pane(this, name, null, planes[name]));
+    else if (arrangement === "3d") this.panes = [new SolidPane(this, "3d", null, this.facts.words.controls["3d"])];
     else if (arrangement === "one") this.panes = [new Pane(this, plane, null, planes[plane])];
     else {
       const title = (overlay) => overlays[overlay === "labels" ? "prediction" : overlay];
@@ -270,7 +272,7 @@ class Viewer {
       });
     }
     this.focused = this.panes[0];
-    this.stage.classList.toggle("ctlab-one", arrangement === "one");
+    this.stage.classList.toggle("ctlab-one", this.panes.length === 1);
     this.stage.replaceChildren(...this.panes.map((pane) => pane.node));
     for (const pane of this.panes) pane.resize();
   }
@@ -280,10 +282,8 @@ class Viewer {
   }
 
   label() {
-    const { words, shape } = this.facts;
     for (const pane of this.panes) {
-      const values = { plane: pane.title, slice: pane.ordinal(), count: shape[pane.plane.axis] };
-      const text = `${fill(words.controls.slice, values)}, ${words.seen[pane.name]}`;
+      const text = pane.label();
       if (text !== pane.node.getAttribute("aria-label")) pane.node.setAttribute("aria-label", text);
     }
   }
@@ -336,7 +336,8 @@ class Viewer {
 
   reset() {
     for (const pane of this.panes) pane.reset();
-    this.change({ width: this.facts.state.width, level: this.facts.state.level, inverted: false });
+    const { width, level, azimuth, elevation } = this.facts.state;
+    this.change({ width, level, azimuth, elevation, inverted: false });
   }
 
   hideLabels() {
@@ -407,7 +408,13 @@ class Viewer {
   }
 
   act(what) {
-    this.ask({ do: "act", what, value: this.drawn, plane: this.active()?.name ?? "axial" });
+    this.ask({ do: "act", what, value: this.drawn, plane: this.sliced() });
+  }
+
+  // The plane that a question is about: that of the active pane, in 3-D the one last chosen.
+  sliced() {
+    const { name } = this.active();
+    return name in this.facts.planes ? name : this.state.plane;
   }
 
   mark() {
@@ -426,6 +433,10 @@ class Viewer {
       this.player = setInterval(() => {
         // As fast as pictures come, and no faster.
         if (this.flow.open.size > 1 || document.hidden) return;
+        if (pane.solid) {
+          pane.turn(3, 0);
+          return;
+        }
         const { axis } = pane.plane;
         const voxel = [...this.state.voxel];
         voxel[axis] = (voxel[axis] - 1 + this.facts.shape[axis]) % this.facts.shape[axis];
