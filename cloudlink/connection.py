@@ -51,6 +51,8 @@ class Ending:
     """Whether there was a TCP connection: without one nothing was refused by the destination itself."""
     hostile: bool
     """The server sent what is no SFTP."""
+    unbroken: bool = False
+    """The line was in order: the server ended this."""
 
 
 class Connection:
@@ -214,13 +216,14 @@ class Connection:
 
     def _stop(self, why: str, malformed: bool) -> None:  # noqa: FBT001  (Stream's signature)
         self._stop_waiting()
+        unbroken = self._child.unbroken
         code = self._child.end()
         pending, self.pending = self.pending, {}
         unsent, self._writes = self._writes, None
         for ask in [*pending.values(), *([unsent] if unsent is not None else [])]:
             ask.lost()
         connected = self._child.connection is not None
-        self._ended(self, Ending(why, code, self.greeted, connected, malformed))
+        self._ended(self, Ending(why, code, self.greeted, connected, malformed, unbroken))
 
 
 class Question:

@@ -22,6 +22,9 @@ _LOOK_SECONDS = 0.5
 """Between two looks: whether a key or certificate has been renewed, while the destination refuses; whether the line is silent."""
 _SETTLED_SECONDS = 2.0
 """A connection that lived as long makes the next failure a first one."""
+_HANG_UPS = 5
+"""So many times in a row a server may hang up, over an unbroken line and as soon as it was asked something, before that is taken
+for its answer: a program that reads a damaged file must not keep everybody waiting for as long as a cut may last."""
 SLOW_SECONDS = 30.0
 """Between attempts when the time is up."""
 SILENT_SECONDS = 2.5
@@ -66,6 +69,7 @@ class Line:
         self._was_up = False
         self._up_since = 0.0
         self._failures = 0
+        self._hang_ups = 0
         self._refused = False
         self._next: Timer | None = None
         """The next attempt, while it is waited for."""
@@ -190,8 +194,14 @@ class Line:
         """Make the next one, at once or after a pause."""
         now = time.monotonic()
         if ending.greeted:
-            if now - self._up_since > _SETTLED_SECONDS:
+            settled = now - self._up_since > _SETTLED_SECONDS
+            if settled:
                 self._failures = 0
+            self._hang_ups = self._hang_ups + 1 if ending.unbroken and not settled else 0
+            if self._hang_ups >= _HANG_UPS:
+                self._say("cloudlink: the destination hangs up whenever it is asked; who waits gets an error, the session ends")
+                self._over(1)
+                return
             self.cuts += 1
             self.paused_since = now
             self._say("cloudlink: the line is cut; everybody waits, nothing is lost")

@@ -28,6 +28,8 @@ _RIGHTS = socket.CMSG_SPACE(struct.calcsize("i") * 4)
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 2, 2
 """ssh asks after so many seconds of silence, so many times, and then gives up: 6 s. sshd answers this also while a slow disk holds
 up its SFTP server; silence after an SFTP request of our own would not tell the two apart."""
+_ESTABLISHED, _CLOSE_WAIT = 1, 8
+"""States of a TCP connection that nothing has broken: as it was, or ended in order by the other side (linux/tcp_states.h)."""
 _LAST_DATA, _LAST_ACK = 52, 56
 """Where struct tcp_info (linux/tcp.h) has the milliseconds since data came, tcpi_last_data_recv, and since any packet did,
 tcpi_last_ack_recv."""
@@ -188,6 +190,14 @@ class Child:
             return 0.0
         info = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_ACK + 4)
         return float(struct.unpack_from("I", info, _LAST_DATA if data else _LAST_ACK)[0]) / 1000
+
+    @property
+    def unbroken(self) -> bool:
+        """Whether the line was in order until now, so that it was the server who ended a connection. False where nobody knows."""
+        if self.connection is None:
+            return False
+        state: int = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        return state in {_ESTABLISHED, _CLOSE_WAIT}
 
     def end(self) -> int:
         """Kill it, wait for it, and hear what it said; its exit code. The TCP connection stays open until `abort`."""

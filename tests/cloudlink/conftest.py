@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cloudlink.wire import Kind
 from testbed import programs
 from tests.cloudlink import lossy
-from tests.cloudlink.peer import Peer
+from tests.cloudlink.peer import Peer, text
 
 SERVER = programs.outside("/usr/lib/openssh/sftp-server")
 
@@ -63,9 +64,10 @@ def start(tmp_path: Path, orders: Orders) -> Iterator[Callable[..., Peer]]:
 
 @pytest.fixture
 def link(start: Callable[..., Peer]) -> Peer:
-    """A link that has greeted."""
+    """A link that has greeted, and has asked what it asks by itself then: no order is meant for that."""
     peer = start()
     peer.greet()
+    assert peer.ask(Kind.REALPATH, text(Path("/")))[0] == Kind.NAME
     return peer
 
 

@@ -67,10 +67,10 @@ class Made:
         self.greeted = True
         self._ready(self)
 
-    def close(self, why: str) -> None:
+    def close(self, why: str, *, unbroken: bool = False) -> None:
         if self.open:
             self.open = False
-            self._ended(self, Ending(why, 255, self.greeted, self.tcp, hostile=False))
+            self._ended(self, Ending(why, 255, self.greeted, self.tcp, hostile=False, unbroken=unbroken))
 
     def abort(self) -> None:
         self.aborted = True
@@ -267,3 +267,29 @@ def test_after_a_cut_connections_for_speed_are_made_when_everybody_has_gone_on(m
 
     assert [each.begun - 1000 for each in made] == [6]
     assert made[0].patient is False, "reading goes on by the first one meanwhile"
+
+
+def hang_up(stage: Stage, times: int, *, unbroken: bool, after: float) -> None:
+    """Each connection, as soon as it is up, ends `after` so many seconds."""
+    for _ in range(times):
+        stage.clock.pass_by(after)
+        stage.last.close("closed", unbroken=unbroken)
+        stage.clock.pass_by(5)
+        if stage.over:
+            return
+        stage.last.reach()
+        stage.last.greet()
+
+
+def test_a_server_that_hangs_up_whenever_it_is_asked_again_does_not_keep_everybody_waiting(stage):
+    hang_up(stage, 4, unbroken=True, after=0.1)
+    assert stage.over == []
+    hang_up(stage, 1, unbroken=True, after=0.1)
+    assert stage.over == [1]
+    assert "hangs up" in stage.said[-1]
+
+
+@pytest.mark.parametrize(("unbroken", "after"), [(False, 0.1), (True, 3.0)], ids=["the line breaks", "it serves in between"])
+def test_what_is_no_hanging_up_is_waited_for(stage, unbroken, after):
+    hang_up(stage, 20, unbroken=unbroken, after=after)
+    assert stage.over == []
