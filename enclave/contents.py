@@ -167,6 +167,9 @@ class Contents(AsyncContentsManager):
         except (OSError, HTTPError) as error:
             if given_up(error):
                 raise HTTPError(503, self.lost) from error
+            if isinstance(error, OSError):
+                # A name that is too long, a link that leads to itself: people read why.
+                raise HTTPError(500, error.strerror or str(error)) from error
             raise
 
 

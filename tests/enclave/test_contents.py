@@ -99,6 +99,15 @@ async def test_what_a_killed_server_left_half_written_does_not_stay(does, tmp_pa
         assert not folder.exists()
 
 
+async def test_people_read_why_a_name_does_not_do(tmp_path):
+    contents = Contents(root_dir=str(tmp_path))
+    longest = "肺" * 85
+    assert (await contents.save(text("all"), longest))["name"] == longest
+    with pytest.raises(HTTPError) as refused:
+        await contents.save(text("all"), f"{longest}s")
+    assert "File name too long" in str(refused.value)
+
+
 async def test_copies_and_saves_at_once_each_have_their_own_content_and_name(tmp_path):
     contents = Contents(root_dir=str(tmp_path))
     for name in "ab":
