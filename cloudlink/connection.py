@@ -70,7 +70,7 @@ class Connection:
         connected: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._loop, self._ready, self._ended, self._connected = loop, ready, ended, connected
-        self._child = Child(loop, ssh.command, say, self._reached)
+        self._child = Child(loop, ssh, say, self._reached)
         self._stream = Stream(loop, *self._child.descriptors, take=self._take, ended=self._stop, drained=drained)
         self._number = 0
         self._limits_number = -1

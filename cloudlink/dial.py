@@ -18,6 +18,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+ADDRESS = "CLOUDLINK_ADDRESS"
+"""Environment variable: host, port, and seconds of one attempt. It is no argument, which every account of a node can read."""
 ONCE, PATIENT = b"1", b"+"
 """The link's words: one attempt, whose failure is told; or attempts until there is a connection or the link hangs up."""
 CONNECT_SECONDS = 3.0
@@ -160,8 +162,9 @@ def failure(host: str, port: int, error: OSError) -> str:
 
 
 def main() -> int:
-    """`dial.py HOST PORT SECONDS`."""
-    host, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    """`CLOUDLINK_ADDRESS="HOST PORT SECONDS" dial.py`."""
+    host, number, patience = os.environ[ADDRESS].split(" ")
+    port, seconds = int(number), float(patience)
     attempts = Attempts(host, port)
     with socket.socket(fileno=socket.dup(_STDERR)) as channel:
         word = channel.recv(1)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudlink.dial import CONNECT_SECONDS, ONCE, PATIENT
+from cloudlink.dial import ADDRESS, CONNECT_SECONDS, ONCE, PATIENT
 from cloudlink.loop import Loop
 
 _PIPE_BYTES = 1_048_576
@@ -44,6 +44,8 @@ class Ssh:
     """Keys and certificates that it will use: when one is another, a refusal may be over."""
     dials: bool = False
     """Whether it waits for our word before it connects (`cloudlink.dial`), and the socket is ours too."""
+    address: str = ""
+    """Where it connects to then, for `cloudlink.dial.ADDRESS`."""
 
 
 _ELSEWHERE = ("proxycommand ", "proxyjump ", "bindaddress ", "bindinterface ", "addressfamily inet")
@@ -64,17 +66,19 @@ def prepared(command: Sequence[str], connect_seconds: float = CONNECT_SECONDS) -
     settings = [f"ServerAliveInterval={KEEPALIVE_SECONDS}", f"ServerAliveCountMax={KEEPALIVE_COUNT}"]
     dials = not any(line.startswith(_ELSEWHERE) and not line.endswith(" none") for line in lines)
     if dials:
-        # ssh hands this to a shell, and %h and %p are its own words for host and port.
+        # ssh hands this to a shell. Where to connect stands in the environment: every account of a node can read arguments.
         words = [_quoted(sys.executable), "-I", "-S", _quoted(str(Path(__file__).with_name("dial.py")))]
-        settings += [f"ProxyCommand={' '.join(words)} %h %p {connect_seconds:g}", "ProxyUseFdpass=yes"]
+        settings += [f"ProxyCommand={' '.join(words)}", "ProxyUseFdpass=yes"]
         # How long a handshake may take is for the link to say, which sees whether it goes on (`Connection`).
         settings.append("ConnectTimeout=none")
+    known = dict(line.split(" ", 1) for line in lines if " " in line)
     files = [line.split(" ", 1)[1] for line in lines if line.startswith(("identityfile ", "certificatefile "))]
     return Ssh(
         # The first value counts in ssh: ours stand before what the caller says.
         (command[0], *(word for setting in settings for word in ("-o", setting)), *command[1:]),
         tuple(Path(file).expanduser() for file in files),
         dials,
+        f"{known.get('hostname', '')} {known.get('port', '')} {connect_seconds:g}" if dials else "",
     )
 
 
@@ -109,7 +113,7 @@ class Child:
     """
 
     def __init__(
-        self, loop: Loop, command: Sequence[str], say: Callable[[str], None], connected: Callable[[], None] = lambda: None
+        self, loop: Loop, ssh: Ssh, say: Callable[[str], None], connected: Callable[[], None] = lambda: None
     ) -> None:
         self._loop, self._say, self._connected = loop, say, connected
         self.connection: socket.socket | None = None
@@ -129,7 +133,8 @@ class Child:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(incoming, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             self._process = subprocess.Popen(
-                command,
+                ssh.command,
+                env={**os.environ, ADDRESS: ssh.address},
                 stdin=theirs_in.fileno(),
                 stdout=theirs_out,
                 stderr=theirs_error.fileno(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import subprocess
 import sys
@@ -41,9 +42,9 @@ class Dialler:
 
     def __init__(self, port: int) -> None:
         (self.link, error), (self.ssh, out) = socket.socketpair(), socket.socketpair()
-        argv = [sys.executable, dial.__file__, "127.0.0.1", str(port), "3"]
+        environment = {**os.environ, dial.ADDRESS: f"127.0.0.1 {port} 3"}
         with error, out:
-            self.process = subprocess.Popen(argv, stdout=out, stderr=error)
+            self.process = subprocess.Popen([sys.executable, dial.__file__], env=environment, stdout=out, stderr=error)
 
     def close(self) -> None:
         self.link.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import os
 import select
 import socket
 import subprocess
@@ -33,6 +34,14 @@ def test_ssh_is_told_to_notice_a_dead_line_and_to_hand_over_its_socket():
     assert words[0] == "ssh"
     assert words[-len(SSHFS) + 1 :] == SSHFS[1:]
     assert {"ServerAliveInterval=2", "ServerAliveCountMax=2", "ProxyUseFdpass=yes"} <= set(words)
+
+
+def test_no_argument_says_where_it_connects_to():
+    made = prepared([SSHFS[0], "-oHostName=192.0.2.7", "-p2201", *SSHFS[1:]])
+
+    (dialling,) = [word for word in made.command if word.startswith("ProxyCommand=")]
+    assert dialling.endswith("dial.py'")
+    assert made.address == "192.0.2.7 2201 3"
 
 
 @pytest.mark.parametrize("setting", ["ProxyJump=other", "ProxyCommand=nc %h %p", "BindAddress=127.0.0.2", "AddressFamily=inet6"])
@@ -75,8 +84,8 @@ def test_both_get_the_socket_that_was_dialled(listening):
     (ours, out), (also_ours, error) = socket.socketpair(), socket.socketpair()
     with ours, out, also_ours, error:
         also_ours.sendall(dial.ONCE)
-        command = [sys.executable, dial.__file__, "127.0.0.1", str(port), "3"]
-        subprocess.run(command, stdout=out, stderr=error, check=True)
+        environment = {**os.environ, dial.ADDRESS: f"127.0.0.1 {port} 3"}
+        subprocess.run([sys.executable, dial.__file__], env=environment, stdout=out, stderr=error, check=True)
         accepted, _ = listening.accept()
         with accepted, received(ours) as one, received(also_ours) as other:
             one.sendall(b"one ")
@@ -97,7 +106,7 @@ def until(loop: Loop, true: Callable[[], bool]) -> None:
 def test_the_connection_outlives_ssh_until_it_is_reset(listening):
     loop, said = Loop(), []
     port = str(listening.getsockname()[1])
-    child = Child(loop, prepared([SSHFS[0], "-oHostName=127.0.0.1", f"-p{port}", *SSHFS[1:]]).command, said.append)
+    child = Child(loop, prepared([SSHFS[0], "-oHostName=127.0.0.1", f"-p{port}", *SSHFS[1:]]), said.append)
     child.dial(patient=False)
     accepted, _ = listening.accept()
     with accepted:
@@ -118,7 +127,7 @@ def test_the_connection_outlives_ssh_until_it_is_reset(listening):
 def test_the_kernel_tells_how_long_nothing_came(listening):
     loop = Loop()
     port = str(listening.getsockname()[1])
-    child = Child(loop, prepared([SSHFS[0], "-oHostName=127.0.0.1", f"-p{port}", *SSHFS[1:]]).command, lambda _: None)
+    child = Child(loop, prepared([SSHFS[0], "-oHostName=127.0.0.1", f"-p{port}", *SSHFS[1:]]), lambda _: None)
     assert child.silence(data=True) == child.silence(data=False) == 0
     child.dial(patient=False)
     accepted, _ = listening.accept()
@@ -138,7 +147,7 @@ def test_what_ssh_says_is_handed_on_to_the_last_word(listening):
     loop, said = Loop(), []
     port = str(listening.getsockname()[1])
     listening.close()
-    child = Child(loop, prepared([SSHFS[0], "-oHostName=127.0.0.1", f"-p{port}", *SSHFS[1:]]).command, said.append)
+    child = Child(loop, prepared([SSHFS[0], "-oHostName=127.0.0.1", f"-p{port}", *SSHFS[1:]]), said.append)
     child.dial(patient=False)
     until(loop, lambda: bool(said))
 
