@@ -23,12 +23,12 @@ from ctlab.cohort import Cohort
 from ctlab.pack import pack
 from ctlab.phantoms import Marking, make_cohort
 
+from bench.asked import Asked
 from bench.distance import FAR_MS, Ends, ends
 from bench.feeding import BATCH
-from bench.mounts import LINK, OWN_FOLDER, UNIX_ACCOUNT, mounted
+from bench.mounts import LINK, OWN_FOLDER, mounted
 from bench.ratio import ratio_of
 from bench.report import Report, quartiles, say
-from testbed import services
 from testbed.host import Host, TestbedError
 
 WAIT = 0.02
@@ -46,47 +46,25 @@ FOLDERS = "/srv"
 """The machine's own disk, which hosts see below their own: a node reads it as its local disk, the cloud serves it."""
 
 
-class Program:
+class Program(Asked):
     """`bench.feeding` on a node."""
 
     def __init__(self, node: Host, folder: str, spacing_mm: float, side: int, threads: int) -> None:
-        path = f"{services.SOURCE}:{services.SOURCE}/kernels"
-        argv = ["env", f"PYTHONPATH={path}", "OMP_WAIT_POLICY=PASSIVE", "PYTHONDONTWRITEBYTECODE=1", services.PYTHON]
-        argv += ["-m", "bench.feeding", folder, str(spacing_mm), str(side), str(threads)]
-        self.process = node.popen(argv, UNIX_ACCOUNT)
+        super().__init__(node, "bench.feeding", [folder, str(spacing_mm), str(side), str(threads)])
         self.first_s = 0.0
 
     def ready(self) -> None:
         """Waits until it has read every case once. Raises TestbedError when it ends before."""
-        self.first_s = float(self._line())
+        self.first_s = float(self.line())
 
     def rate(self, patches: float, seconds: float, seed: int) -> tuple[float, float]:
         """Part of the time waited, and patches a second; see `bench.feeding`."""
-        waited, got = map(float, self._ask(f"rate {patches} {seconds} {seed}").split())
+        waited, got = map(float, self.ask(f"rate {patches} {seconds} {seed}").split())
         return waited, got
 
     def steps(self, count: int) -> float:
         """Seconds."""
-        return float(self._ask(f"step {count}"))
-
-    def _ask(self, line: str) -> str:
-        assert self.process.stdin is not None  # noqa: S101  (for the type checker: popen makes pipes)
-        self.process.stdin.write(f"{line}\n".encode())
-        self.process.stdin.flush()
-        return self._line()
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None  # noqa: S101
-        line = self.process.stdout.readline()
-        if not line:
-            errors = self.process.stderr.read() if self.process.stderr else b""
-            raise TestbedError(f"the reading program ended: {errors.decode(errors='replace')[-800:]}")
-        return line.decode().strip()
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
+        return float(self.ask(f"step {count}"))
 
 
 class Rated(Protocol):

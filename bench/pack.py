@@ -24,11 +24,11 @@ from ctlab import nifti
 from ctlab.packed import ENDING, write_packed
 from ctlab.phantoms import Phantom, make_phantom
 
-from bench.mounts import CLOUD_ACCOUNT, LINK, OWN_FOLDER, UNIX_ACCOUNT, mounted, vouch
+from bench.asked import Asked
+from bench.mounts import CLOUD_ACCOUNT, LINK, OWN_FOLDER, mounted, vouch
 from bench.packreads import known
 from bench.ratio import ratio_of
 from bench.report import Report, quartiles, say
-from testbed import services
 from testbed.host import Host, TestbedError
 from testbed.site import Testbed
 
@@ -71,35 +71,17 @@ def _write_blosc2(path: Path, array: npt.NDArray[Any]) -> None:
     blosc2.asarray(array, urlpath=str(path), mode="w", chunks=(128, 128, 128), blocks=(32, 32, 32), cparams=parameters)
 
 
-class Reader:
+class Reader(Asked):
     """`bench.packreads` on a node, with `folder` of the mount."""
 
     def __init__(self, node: Host, folder: str) -> None:
-        path = ":".join([services.SOURCE, f"{services.SOURCE}/kernels", os.environ.get("PYTHONPATH", "")])
-        argv = ["env", f"PYTHONPATH={path}", "OMP_WAIT_POLICY=PASSIVE", "PYTHONDONTWRITEBYTECODE=1", services.PYTHON]
-        self.process = node.popen([*argv, "-m", "bench.packreads", folder], UNIX_ACCOUNT)
-        self.known = self._line().split(";")
+        super().__init__(node, "bench.packreads", [folder])
+        self.known = self.line().split(";")
 
     def seconds(self, way: str, start: Sequence[int]) -> tuple[float, float, str]:
         """Seconds by the clock and of processor time for the patch at `start`, and the checksum of what was read."""
-        assert self.process.stdin is not None  # noqa: S101  (for the type checker: popen makes pipes)
-        self.process.stdin.write(f"{way} {' '.join(map(str, start))} {SIDE}\n".encode())
-        self.process.stdin.flush()
-        took, busy, checksum = self._line().split()
+        took, busy, checksum = self.ask(f"{way} {' '.join(map(str, start))} {SIDE}").split()
         return float(took), float(busy), checksum
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None  # noqa: S101
-        line = self.process.stdout.readline()
-        if not line:
-            errors = self.process.stderr.read() if self.process.stderr else b""
-            raise TestbedError(f"the reading program ended: {errors.decode(errors='replace')[-800:]}")
-        return line.decode().strip()
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
 
 
 def measure(readers: dict[str, Reader], ways: Sequence[str], rounds: int) -> dict[str, dict[str, list[tuple[float, float]]]]:
