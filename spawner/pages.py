@@ -51,6 +51,8 @@ SENTENCES = {
 }
 """What a person reads for an HTTP status, where nothing more precise is known."""
 
+SERVICE_DOWN = N_("This page does not answer just now; it may be starting. Nothing was lost. Please open it again in a moment.")
+
 
 LOGIN_TEXTS = {
     "Invalid username or password": N_("The user name or the password is not right."),
@@ -118,6 +120,11 @@ def login_complaint(message: str | None) -> str:
     return ours if translator("ja")(ours) != ours else SENTENCES[400]
 
 
+def unanswered_service(handler: web.RequestHandler) -> bool:
+    """Whether this is the page that the proxy asks for in place of a service (the console, say) that does not answer."""
+    return "/error/" in handler.request.path and handler.get_query_argument("url", "").startswith("/services/")
+
+
 class LanguageHandler(BaseHandler):
     """`/hub/lang/ja?next=/hub/home`: remember the language and go back to where the link stood."""
 
@@ -138,6 +145,9 @@ def words(handler: BaseHandler, site: Site, stamps: dict[str, str]) -> dict[str,
     def _(text: str) -> str:
         return translate(text) if text else ""  # gettext answers nothing with its own header
 
+    def said(status: int, error: BaseException | None = None) -> str:
+        return SERVICE_DOWN if status == 503 and unanswered_service(handler) else sentence(status, error)
+
     return {
         "_": _,
         "lang": lang,
@@ -149,7 +159,7 @@ def words(handler: BaseHandler, site: Site, stamps: dict[str, str]) -> dict[str,
             (each, NAMES[each], f"{base}lang/{each}?next={quote(str(here), safe='')}") for each in LANGUAGES if each != lang
         ],
         "asset": lambda name: f"{base}renkei/{name}?v={stamps[name]}",
-        "sentence": sentence,
+        "sentence": said,
         "last_end": lambda _user, _server: None,
         "waiting_steps": waiting.STEPS,
         "sessions": lambda user: overview.of(user, site, lang, base),

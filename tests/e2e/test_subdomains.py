@@ -70,8 +70,14 @@ def test_the_console_has_a_name_of_its_own_too(address: str, site_with_hub: Test
     page = Browser(address, "en", pictures, (f"--host-resolver-rules=MAP {HOST} 127.0.0.1, MAP *.{HOST} 127.0.0.1",))
     try:
         page.log_in("admin", site_with_hub.passwords["admin"])
-        page.driver.get(f"http://quota--service.{HOST}:{address.rpartition(':')[2]}/services/quota/")
-        page.wait(30, "page of the console", lambda: page.find("main.console h1"))
+        console = f"http://quota--service.{HOST}:{address.rpartition(':')[2]}/services/quota/"
+
+        def answers() -> bool:
+            # The hub answers before the console does that it has just started; the page says so, and to open it again.
+            page.driver.get(console)
+            return bool(page.find("main.console h1"))
+
+        page.wait(30, "page of the console", answers, every=1)
         assert page.driver.current_url.startswith(f"http://quota--service.{HOST}:")
         page.open("/hub/home")
         assert page.find("#logout")

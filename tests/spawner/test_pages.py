@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from phrases import LANGUAGES, translator
-from spawner.pages import COOKIE, SENTENCES, STATIC, TEMPLATES, complaint, language, local_path, preferred, spoken
+from spawner.pages import COOKIE, SENTENCES, SERVICE_DOWN, STATIC, TEMPLATES, complaint, language, local_path, preferred, spoken
 from tests.spawner.hubs import ROOT, Browser, Hub, password_hub, plain
 
 JA = translator("ja")
@@ -193,6 +193,12 @@ def test_the_proxy_s_error_page_speaks_both_languages_because_nobody_says_which(
     page = hub.browser().open("/hub/error/503?url=%2Fuser%2Fsato%2F")
     assert SENTENCES[503] in plain(page)
     assert JA(SENTENCES[503]) in plain(page)
+
+
+def test_a_console_that_does_not_answer_is_not_called_a_session(hub):
+    page = hub.browser("en").open("/hub/error/503?url=%2Fservices%2Fquota%2F")
+    assert SERVICE_DOWN in plain(page)
+    assert SENTENCES[503] not in plain(page)
 
 
 def test_a_sentence_that_an_error_carries_is_what_is_read():
