@@ -28,10 +28,16 @@ class Process:
 
 
 def _read(pid: int) -> Process | None:
+    folder = _PROC / str(pid)
+    end = time.monotonic() + 2
     try:
-        folder = _PROC / str(pid)
-        argv = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-        return Process(pid, tuple(argv), folder.stat().st_uid) if argv else None
+        while not (argv := (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]):
+            # What has a program and no arguments is becoming another program just now, for as long as that takes to be read from
+            # the disk. The dead and the kernel's own have no program: readlink raises.
+            (folder / "exe").readlink()
+            if time.monotonic() > end:
+                return None
+        return Process(pid, tuple(argv), folder.stat().st_uid)
     except OSError:
         return None
 
