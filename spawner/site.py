@@ -7,9 +7,6 @@ expected. Secrets never stand in the file: it names files that hold them.
 from __future__ import annotations
 
 import enum
-import ipaddress
-import re
-import zoneinfo
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +50,9 @@ class Label(_Section, frozen=True, kw_only=True):
     """A text that people see, in every language of the product."""
 
     ja: str
+    """In Japanese."""
     en: str
+    """In English."""
 
     def text(self, language: str) -> str:
         """The text in `language`; English for any other than Japanese."""
@@ -64,6 +63,7 @@ class Hub(_Section, frozen=True, kw_only=True):
     """Addresses and folders of the hub host."""
 
     title: Label
+    """What the hub is called on its pages."""
     demonstration: bool = False
     """A site for showing, without patient data: it may lack what every other site needs."""
     bind_url: Url
@@ -81,19 +81,27 @@ class Hub(_Section, frozen=True, kw_only=True):
     address: Address
     """The hub's address as compute nodes reach it."""
     api_port: PortNumber = 8081
+    """Nodes → hub, mutual TLS: the notebook server's calls."""
     callback_port: PortNumber = 8443
+    """Nodes → hub, TLS: a job's calls, its certificate among them."""
     proxy_api_port: PortNumber = 8001
+    """Where the hub tells its proxy what goes where; inside the hub's host only."""
     console_port: PortNumber = 8002
     """The console's, on the hub's own 127.0.0.1, behind the proxy."""
     state: AbsolutePath
     """Folder for database, cookie secret and internal TLS; belongs to the hub's account, mode 0700."""
     audit_log: AbsolutePath
+    """The audit record; while no line can be written there, nobody logs in and no session begins."""
     default_language: Language = "ja"
+    """For a browser that asks for neither language."""
     time_zone: TimeZone = "Asia/Tokyo"
     """Whose clock opening hours go by, and the times that people read about their quota."""
     tls_certificate: AbsolutePath | None = None
+    """Certificate chain for `subdomain_host` and all names below it; with https:// alone."""
     tls_key: AbsolutePath | None = None
+    """Its key, which the hub's account alone can read."""
     proxy_command: tuple[str, ...] = ("configurable-http-proxy",)
+    """What starts the proxy: `["/opt/renkei/env/bin/python", "-m", "spawner.proxy"]` for the one that Renkei locks."""
 
 
 class LoginMethod(enum.StrEnum):
@@ -107,30 +115,44 @@ class Oidc(_Section, frozen=True, kw_only=True):
     """An OpenID Connect provider."""
 
     authorize_url: Url
+    """The provider's address for people."""
     token_url: Url
+    """The provider's address for tokens."""
     userinfo_url: Url
+    """The provider's address for who somebody is."""
     callback_url: Url
+    """`https://HOST/hub/oauth_callback`, as it is registered with the provider."""
     client_id: str
+    """What the provider calls this hub."""
     client_secret_file: AbsolutePath
+    """Holds the client's secret and nothing else; the hub's account alone can read it."""
     username_claim: str = "preferred_username"
+    """Which claim is the person's name here: a lower-case letter, then at most 30 letters, digits or hyphens."""
     scope: tuple[str, ...] = ("openid", "profile")
+    """What the provider is asked for."""
     label: str = "OpenID Connect"
+    """What stands on the button."""
 
 
 class Login(_Section, frozen=True, kw_only=True):
     """How people log in, and who is an administrator."""
 
     method: LoginMethod = LoginMethod.PAM
+    """Who checks that a person is who they say."""
     admins: tuple[Name, ...] = ()
+    """They may see who runs what, end it, and set quotas; not enter a session."""
     people: tuple[Name, ...] | None = None
     """Who may log in; none named: everybody whom the login method accepts."""
     checker_socket: AbsolutePath = "/run/saslauthd/mux"
     """saslauthd, the small root-owned process that asks PAM."""
     pam_service: Name = "renkei"
+    """`/etc/pam.d/NAME` checks passwords."""
     otp: bool = False
     """Ask for a one-time password too; it is checked by `otp_pam_service`."""
     otp_pam_service: Name = "renkei-otp"
+    """`/etc/pam.d/NAME` checks one-time passwords."""
     oidc: Oidc | None = None
+    """The provider, with `method = "oidc"` alone."""
 
 
 class RunAs(enum.StrEnum):
@@ -164,21 +186,29 @@ class Scheduler(_Section, frozen=True, kw_only=True):
     """The batch system."""
 
     kind: Kind = Kind.SLURM
+    """Which batch system."""
     commands: AbsolutePath = "/usr/bin"
+    """The folder of its commands."""
     sudo: AbsolutePath = "/usr/bin/sudo"
+    """sudo itself."""
     run_as: RunAs = RunAs.SERVICE
+    """Whose Unix account a session's job runs under: one for sessions only, or the person's own."""
     account: str = "rs-{user}"
     """Unix account of a session, `{user}` being the hub's user name."""
     proof: ProofKind | None = None
     """Left out: MUNGE on Slurm, the ticket on PJM, which knows no MUNGE."""
     unmunge: AbsolutePath = "/usr/bin/unmunge"
+    """Opens what a job proves itself with."""
     accounting: bool = False
     """sacct answers here (slurmdbd), and shows the hub's account everybody's jobs."""
     poll_seconds: Seconds = 1.0
+    """From one question to the batch system, for everybody, to the next, while somebody's session starts or ends."""
     queue_timeout: Seconds = 86_400.0
+    """Seconds in the queue, after which a request is taken back."""
     start_timeout: Seconds = 60.0
     """From the job's start to a page that answers."""
     pjm: PjmSite = PjmSite()
+    """For Fujitsu PJM alone."""
 
     @property
     def proved_by(self) -> ProofKind:
@@ -195,20 +225,27 @@ class ResourceGroup(_Section, frozen=True, kw_only=True):
     """A Slurm partition or PJM resource group that sessions may use."""
 
     name: Name
+    """What options, rules and records call it."""
     label: Label
+    """What people read in the form."""
     partition: str
+    """What the batch system calls it: a Slurm partition, or PJM's rscgrp."""
     subnets: tuple[str, ...]
     """Where its nodes' calls come from."""
     gpus: tuple[Annotated[int, Meta(ge=0, le=64)], ...]
     """The choices offered."""
     gres: str = "gpu"
+    """Slurm's name for the GPUs."""
     resources: tuple[Resource, ...] = ("gpu={gpus}",)
     """What a job of PJM asks for besides group and time; one whose number comes to 0 is left out."""
     hours: tuple[Annotated[float, Meta(gt=0, le=720)], ...]
+    """The choices offered."""
     cpus_per_gpu: Annotated[int, Meta(ge=1)] = 1
+    """Cores that a session has for each GPU; a session without GPU has as many as for one."""
     memory_per_gpu_mb: Annotated[int, Meta(ge=0)] = 0
     """0: do not ask for memory."""
     destinations: tuple[Name, ...]
+    """Which destinations its nodes reach."""
     exclusive: bool = False
     """The whole node for one session."""
     mechanism: Mechanism = Mechanism.NAMESPACES
@@ -221,6 +258,7 @@ class OwnerSite(_Section, frozen=True, kw_only=True):
     control_account: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_.-]{0,31}\Z", description="the name of a Unix account")] = (
         "renkei-control"
     )
+    """The account that the owner's installation makes for the hub."""
     control_key: AbsolutePath
     """Opens the control account, which can do nothing but answer."""
     statement_key: AbsolutePath
@@ -231,12 +269,17 @@ class DestinationSite(_Section, frozen=True, kw_only=True):
     """One SFTP endpoint behind a gateway port."""
 
     name: Name
+    """What options, rules and records call it; the data owner's table has the same."""
     label: Label
+    """What people read in the form."""
     gateway: Address
+    """The gateway's address as the nodes reach it."""
     port: PortNumber
+    """The gateway's port, which selects the destination."""
     host_keys: AbsolutePath
     """File of public host keys, one `TYPE BASE64` a line; pinned for this destination whatever address answers."""
     path: AbsolutePath
+    """The folder there that is mounted; people's own lie below it."""
     pause_minutes: Annotated[int, Meta(ge=0, le=1440)] = 30
     """Minutes for which a cut of the line is only a pause: programs wait, and open files live on. 0: no link, sshfs alone."""
     owner: OwnerSite | None = None
@@ -264,6 +307,7 @@ class Authority(_Section, frozen=True, kw_only=True):
     """The process that signs certificates and knows who is who at each destination."""
 
     socket: AbsolutePath = "/run/renkei-authority/authority.sock"
+    """Where it listens; the same as in its own file."""
 
 
 class SessionLimits(_Section, frozen=True, kw_only=True):
@@ -288,18 +332,31 @@ class Preflight(_Section, frozen=True, kw_only=True):
     mechanisms: tuple[Mechanism, ...] = (Mechanism.NAMESPACES,)
     """Whose sessions may run here; see "Mechanisms" in docs/architecture.md."""
     namespaces: FindingLevel = FindingLevel.REFUSE
+    """Ordinary users can't make user namespaces."""
     mechanism: FindingLevel = FindingLevel.REFUSE
+    """The resource group's mechanism can't be used."""
     fuse: FindingLevel = FindingLevel.REFUSE
+    """/dev/fuse is not there for everybody."""
     sshfs: FindingLevel = FindingLevel.REFUSE
+    """sshfs lacks what a session needs."""
     ssh: FindingLevel = FindingLevel.REFUSE
+    """ssh lacks what a session needs."""
     timeouts: FindingLevel = FindingLevel.REFUSE
+    """The kernel would end the mount during a cut that a session outlives."""
     swap: FindingLevel = FindingLevel.REFUSE
+    """Memory can be written to a disk."""
     cores: FindingLevel = FindingLevel.REFUSE
+    """Core dumps go to a program or a socket."""
     crashes: FindingLevel = FindingLevel.REFUSE
+    """The kernel's log keeps the names of crashed programs."""
     sandbox: FindingLevel = FindingLevel.REFUSE
+    """bubblewrap makes no sandbox."""
     walls: FindingLevel = FindingLevel.REFUSE
+    """The sandbox shows something of the node's."""
     gpu: FindingLevel = FindingLevel.REFUSE
+    """A session sees another number of GPUs than it asked for."""
     torch: FindingLevel = FindingLevel.REFUSE
+    """The installed torch holds no code for these GPUs."""
 
     def lowered(self) -> tuple[Check, ...]:
         """The checks whose findings do not refuse a session."""
@@ -310,11 +367,15 @@ class Node(_Section, frozen=True, kw_only=True):
     """What compute nodes have installed, and where."""
 
     python: AbsolutePath
+    """The interpreter of sessions, at the same path on every node."""
     source: AbsolutePath | None = None
     """Put before the installed packages, for a site that runs from a checkout."""
     software: tuple[AbsolutePath, ...]
+    """What the sandbox may read besides the system's own directories."""
     presets: AbsolutePath
+    """The folder of tutorials, `en` and `ja` in it."""
     kernels: AbsolutePath
+    """The folder whose subfolders are kernels."""
 
 
 class Site(_Section, frozen=True, kw_only=True):
@@ -356,84 +417,8 @@ def load(path: Path) -> Site:
         raise SiteFileError(f"{path}: can't be read: {error.strerror}.") from error
     except tomlfile.BadFileError as error:
         raise SiteFileError(f"{path}: {error}.") from error
-    for complaint in _contradictions(site):
+    from spawner.sitecheck import contradictions  # it is about the types above
+
+    for complaint in contradictions(site):
         raise SiteFileError(f"{path}: {complaint}.")
     return site
-
-
-def _contradictions(site: Site) -> list[str]:
-    """What types alone can't see: references, duplicates, keys that need each other."""
-    found = []
-    for kind, names in (
-        ("resource_group", [group.name for group in site.resource_group]),
-        ("destination", [each.name for each in site.destination]),
-    ):
-        found += [f"two {kind} tables are called {name!r}" for name in sorted(set(names)) if names.count(name) > 1]
-    for index, group in enumerate(site.resource_group):
-        where = f"at `$.resource_group[{index}]"
-        found += [
-            f"expected the name of a destination, got {name!r} - {where}.destinations`"
-            for name in group.destinations
-            if site.find_destination(name) is None
-        ]
-        found += [f"expected at least one choice - {where}.{key}`" for key in ("gpus", "hours") if not getattr(group, key)]
-        if group.mechanism not in site.preflight.mechanisms:
-            enough = ", ".join(f'"{each}"' for each in site.preflight.mechanisms) or "none"
-            found.append(f'expected a mechanism that [preflight] accepts ({enough}), got "{group.mechanism}" - {where}.mechanism`')
-        for subnet in group.subnets:
-            try:
-                ipaddress.ip_network(subnet)
-            except ValueError:
-                found.append(f"expected a network as ADDRESS/BITS, got {subnet!r} - {where}.subnets`")
-        if site.scheduler.run_as is RunAs.PERSON and not group.exclusive:
-            found.append(f'run_as = "person" needs exclusive = true - {where}.exclusive`')
-    if (site.login.method is LoginMethod.OIDC) != (site.login.oidc is not None):
-        found.append('method = "oidc" and the table [login.oidc] need each other - at `$.login`')
-    found += _hub_contradictions(site.hub)
-    found += [
-        f"expected either the table owner or without_owner = true - at `$.destination[{index}]`"
-        for index, each in enumerate(site.destination)
-        if (each.owner is None) != each.without_owner
-    ]
-    found += _lowered_too_far(site)
-    found += _pjm_contradictions(site.scheduler)
-    if re.search(r"//[^/@]*:[^/@]*@", site.database.url or ""):
-        found.append("expected an address without a password, which stands in password_file - at `$.database.url`")
-    if "{user}" not in site.scheduler.account:
-        found.append("expected a name that holds {user} - at `$.scheduler.account`")
-    return found
-
-
-def _pjm_contradictions(scheduler: Scheduler) -> list[str]:
-    """What PJM does not have."""
-    has_not = {
-        'expected "ticket", or no such key: PJM knows no MUNGE - at `$.scheduler.proof`': scheduler.proved_by is ProofKind.MUNGE,
-        "expected false: sacct is Slurm's - at `$.scheduler.accounting`": scheduler.accounting,
-    }
-    return [complaint for complaint, holds in has_not.items() if scheduler.kind is Kind.PJM and holds]
-
-
-def _lowered_too_far(site: Site) -> list[str]:
-    """Levels that this site may not have."""
-    allowed = LOWERABLE if site.hub.demonstration else ()
-    return [
-        f'expected "refuse"{", or demonstration = true in [hub]" if check in LOWERABLE else ""} - at `$.preflight.{check}`'
-        for check in site.preflight.lowered()
-        if check not in allowed
-    ]
-
-
-def _hub_contradictions(hub: Hub) -> list[str]:
-    """The same within the table `hub`."""
-    found = []
-    if (hub.tls_certificate is None) != (hub.tls_key is None):
-        found.append("tls_certificate and tls_key need each other - at `$.hub`")
-    if hub.bind_url.startswith("https:") != (hub.tls_certificate is not None):
-        found.append("https:// and tls_certificate need each other - at `$.hub.bind_url`")
-    if hub.time_zone not in zoneinfo.available_timezones():
-        found.append(f"expected a time zone like Asia/Tokyo, got {hub.time_zone!r} - at `$.hub.time_zone`")
-    if hub.subdomain_host is None and not hub.demonstration:
-        found.append("expected an address that each person's notebook has its own name below - at `$.hub.subdomain_host`")
-    if hub.subdomain_host is not None and hub.bind_url.partition(":")[0] != hub.subdomain_host.partition(":")[0]:
-        found.append("expected the same http:// or https:// as in bind_url - at `$.hub.subdomain_host`")
-    return found
