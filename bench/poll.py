@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import secrets
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from bench.batch import Slurm
+from bench import crowd
+from bench.batch import BATCHES
 from bench.polling import FOLDER, LOG, Arm, Counted
 from bench.report import Report, say
+from spawner.site import Kind
 from testbed import services
+from testbed.build import Texts
 from testbed.host import Host, TestbedError
+from testbed.pjm.install import turn
 from testbed.site import Testbed
 
 SESSIONS = 200
 QUEUED = 20
 """Of them, those that wait in the queue in the first half: people share few GPUs through one."""
 SECONDS = 120
-ACCOUNT = "rs-tanaka"
 PARTITION = "ct-link"
 
 _COUNTING = f"""#!/bin/bash
@@ -28,24 +35,72 @@ exec /usr/bin/${{0##*/}} "$@"
 """
 
 
-def submit(hub: Host, count: int, name: str) -> list[str]:
-    """Hand in `count` jobs that sleep; their ids."""
-    one = f'sbatch --parsable -J {name} -D / -o /dev/null -p {PARTITION} -n1 -t 60 --wrap "sleep 3600"'
-    script = f"for n in $(seq {count}); do {one}; done"
-    return hub.run(["bash", "-c", script], user=ACCOUNT, timeout=300, check=True).stdout.split()
+@dataclass(frozen=True)
+class Words:
+    """How a batch system is given jobs that sleep, and asked for them."""
+
+    what: str
+    """Whose it is, for the report."""
+    submit: str
+    """A shell's line that hands in one called {name}, and prints its id."""
+    states: tuple[str, ...]
+    """The command that prints a word for each job."""
+    running: str
+    pending: str
+    cancel: str
+    counted: tuple[str, ...]
+    """Commands of which each call is counted."""
 
 
-def wait(hub: Host, running: int, pending: int, seconds: float = 180) -> None:
+WORDS = {
+    Kind.SLURM: Words(
+        what="Slurm 22.05, real, for both",
+        submit=f'sbatch --parsable -J {{name}} -D / -o /dev/null -p {PARTITION} -n1 -t 60 --wrap "sleep 3600"',
+        states=("squeue", "--noheader", "--format=%T"),
+        running="RUNNING",
+        pending="PENDING",
+        cancel="scancel",
+        counted=("sudo", "squeue", "sinfo", "scontrol"),
+    ),
+    Kind.PJM: Words(
+        what="the emulator of PJM, for both",
+        submit=(
+            "cd / && printf '#!/bin/bash\\nexec sleep 3600\\n' | pjsub -z jid -N {name} --norestart -j -o /dev/null"
+            f" -L rscgrp={PARTITION},elapse=7200,vnode-core=1"
+        ),
+        states=("pjstat", "-A", "--data", "--choose=st"),
+        running=",RUN",
+        pending=",QUE",
+        cancel="pjdel",
+        counted=("sudo", "pjstat"),
+    ),
+}
+
+
+def submit(hub: Host, words: Words, accounts: Sequence[str], count: int, name: str) -> dict[str, str]:
+    """Hand in `count` jobs that sleep, of `accounts` in turn; job → account."""
+    whose = dict.fromkeys(accounts, 0)
+    for account in itertools.islice(itertools.cycle(accounts), count):
+        whose[account] += 1
+    found: dict[str, str] = {}
+    for account, many in whose.items():
+        script = f"for n in $(seq {many}); do {words.submit.format(name=name)}; done"
+        if many:
+            answer = hub.run(["bash", "-c", script], user=account, timeout=300, check=True)
+            found |= dict.fromkeys(answer.stdout.split(), account)
+    return found
+
+
+def wait(hub: Host, words: Words, running: int, pending: int, seconds: float = 300) -> None:
     """Return when so many jobs run and so many wait."""
     end = time.monotonic() + seconds
     while True:
-        states = hub.run(["squeue", "--noheader", "--format=%T"]).stdout.split()
-        if (states.count("RUNNING"), states.count("PENDING")) == (running, pending):
+        states = hub.run(list(words.states)).stdout.split()
+        if (states.count(words.running), states.count(words.pending)) == (running, pending):
             return
         if time.monotonic() > end:
-            raise TestbedError(
-                f"{states.count('RUNNING')} jobs run and {states.count('PENDING')} wait, not {running} and {pending}"
-            )
+            there = f"{states.count(words.running)} jobs run and {states.count(words.pending)} wait"
+            raise TestbedError(f"{there}, not {running} and {pending}")
         time.sleep(0.5)
 
 
@@ -54,59 +109,80 @@ def count(hub: Host, arm: Arm) -> Counted:
     argv = ["env", f"PYTHONPATH={services.SOURCE}", f"PATH={FOLDER}:/usr/bin:/bin", services.PYTHON, "-m", "bench.polling"]
     answer = hub.run(argv, input=msgspec.json.encode(arm).decode(), timeout=arm.seconds + 120, check=True)
     found = msgspec.json.decode(answer.stdout, type=Counted)
-    who = "ours" if arm.ours else "stock"
+    who = ("ours, an account at a time" if arm.hidden else "ours") if arm.ours else "stock"
     say(f"{who}: {len(arm.running)} run, {len(arm.queued)} wait: {found.per_minute:.1f} queries a minute")
     return found
 
 
-def measure(testbed: Testbed, seconds: float) -> Report:
-    """Both arms with a queue, then both with all sessions running."""
-    hub = testbed.host("hub")
+def counts(hub: Host, kind: Kind, running: dict[str, str], queued: dict[str, str], seconds: float) -> dict[str, Counted]:
+    """Every arm over the same jobs, by its name."""
+    arms = {"ours": Arm(ours=True, running=running, queued=queued, seconds=seconds, scheduler=kind)}
+    if kind is Kind.PJM:
+        arms["hidden"] = msgspec.structs.replace(arms["ours"], hidden=True)
+    arms["stock"] = msgspec.structs.replace(arms["ours"], ours=False)
+    return {name: count(hub, arm) for name, arm in arms.items()}
+
+
+def measure(testbed: Testbed, kind: Kind, people: int, seconds: float) -> Report:
+    """All arms with a queue, then all with every session running."""
+    hub, words, batch = testbed.host("hub"), WORDS[kind], BATCHES[kind]()
     hub.folder(FOLDER)
-    for name in ("sudo", "squeue", "sinfo", "scontrol"):
+    for name in words.counted:
         hub.write(f"{FOLDER}/{name}", _COUNTING, 0o755)
-    Slurm().processors(testbed, SESSIONS // 2)
-    others = submit(hub, QUEUED, "another")
-    running = submit(hub, SESSIONS - QUEUED, "renkei-running")
+    batch.processors(testbed, SESSIONS // 2)
+    accounts = ["rs-tanaka"]
+    if kind is Kind.PJM:
+        accounts = [f"rs-{name}" for name in crowd.people(testbed, batch, people, secrets.token_urlsafe(9))]
+        turn(hub, sees_all=True)
+    others = submit(hub, words, accounts, QUEUED, "another")
+    running = submit(hub, words, accounts, SESSIONS - QUEUED, "renkei-running")
     say(f"{len(running)} jobs of sessions are being started…")
-    wait(hub, SESSIONS, 0)
-    queued = submit(hub, QUEUED, "renkei-queued")
-    wait(hub, SESSIONS, QUEUED)
-    arms = [
-        count(hub, Arm(ours=ours, running=tuple(running), queued=tuple(queued), account=ACCOUNT, seconds=seconds))
-        for ours in (True, False)
-    ]
-    hub.run(["scancel", *others], check=True)
-    wait(hub, SESSIONS, 0)
-    arms += [
-        count(hub, Arm(ours=ours, running=(*running, *queued), queued=(), account=ACCOUNT, seconds=seconds))
-        for ours in (True, False)
-    ]
-    ours, stock, ours_running, stock_running = arms
+    wait(hub, words, SESSIONS, 0)
+    queued = submit(hub, words, accounts[-QUEUED:], QUEUED, "renkei-queued")
+    wait(hub, words, SESSIONS, QUEUED)
+    queue = counts(hub, kind, running, queued, seconds)
+    hub.run([words.cancel, *others], check=True)
+    wait(hub, words, SESSIONS, 0)
+    all_running = counts(hub, kind, {**running, **queued}, {}, seconds)
     detail: dict[str, object] = {
-        "scheduler": "Slurm 22.05, real, for both",
+        "scheduler": words.what,
         "sessions": {"running": len(running), "queued": len(queued)},
-        "queries_per_minute": {"ours": round(ours.per_minute, 2), "stock": round(stock.per_minute, 1)},
-        "staleness_p95_s": round(max(ours.staleness_p95_s, ours_running.staleness_p95_s), 2),
-        "all_running": {
-            "ratio": round(ours_running.per_minute / stock_running.per_minute, 5),
-            "queries_per_minute": {"ours": round(ours_running.per_minute, 2), "stock": round(stock_running.per_minute, 1)},
-        },
+        "queries_per_minute": per_minute(queue),
+        "staleness_p95_s": round(max(queue["ours"].staleness_p95_s, all_running["ours"].staleness_p95_s), 2),
+        "all_running": {"ratio": ratio(all_running), "queries_per_minute": per_minute(all_running)},
         "seconds": seconds,
     }
-    ratio = round(ours.per_minute / stock.per_minute, 5)
-    return Report(bench="poll", value=ratio, unit="ours / stock", better="lower", detail=detail)
+    if kind is Kind.PJM:
+        detail["hidden"] = {
+            "accounts": len({*running.values(), *queued.values()}),
+            "ratio": ratio(queue, "hidden"),
+            "ratio_all_running": ratio(all_running, "hidden"),
+            "staleness_p95_s": round(max(queue["hidden"].staleness_p95_s, all_running["hidden"].staleness_p95_s), 2),
+        }
+    return Report(bench="poll", value=ratio(queue), unit="ours / stock", better="lower", detail=detail)
+
+
+def per_minute(found: dict[str, Counted]) -> dict[str, float]:
+    """Each arm's queries."""
+    return {name: round(each.per_minute, 2) for name, each in found.items()}
+
+
+def ratio(found: dict[str, Counted], arm: str = "ours") -> float:
+    """An arm's queries by stock's."""
+    return round(found[arm].per_minute / found["stock"].per_minute, 5)
 
 
 def main() -> int:
     """Bring a testbed up without a hub, measure, take it away."""
     parser = argparse.ArgumentParser(prog="bin/bench poll")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long each of the four counts lasts")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long each count lasts")
+    parser.add_argument("--scheduler", choices=sorted(BATCHES), default="slurm", help="the site's batch system")
+    parser.add_argument("--people", type=int, default=SESSIONS, help="on PJM: whose the sessions are, each with an account")
     options = parser.parse_args()
     testbed = Testbed("bench-poll", progress=say)
     try:
-        testbed.up(hub=False)
-        measure(testbed, options.seconds).print()
+        testbed.up(hub=False, texts=Texts.on(options.scheduler, testbed.source))
+        measure(testbed, Kind(options.scheduler), options.people, options.seconds).print()
     except TestbedError as error:
         say(str(error))
         return 1

@@ -12,20 +12,24 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
 
 import msgspec
 from batchspawner import SlurmSpawner
+from batchspawner.batchspawner import BatchSpawnerRegexStates
 from jupyterhub import orm
 from jupyterhub.objects import Hub
 from jupyterhub.user import User
 
 from spawner.schedulers.base import JobStatus
+from spawner.schedulers.base import Scheduler as Batch
+from spawner.schedulers.pjm import Pjm
 from spawner.schedulers.slurm import Slurm
 from spawner.schedulers.watcher import SLOW_S, Watcher
-from spawner.site import Scheduler
+from spawner.site import Kind, PjmSite, Scheduler
 
 FOLDER = "/srv/poll"
 LOG = f"{FOLDER}/log"
@@ -37,10 +41,14 @@ class Arm(msgspec.Struct, frozen=True):
     """Whose loops watch which jobs, for how many seconds."""
 
     ours: bool
-    running: tuple[str, ...]
-    queued: tuple[str, ...]
-    account: str
+    running: Mapping[str, str]
+    """Job → account, of jobs that run."""
+    queued: Mapping[str, str]
+    """The same, of jobs that wait."""
     seconds: float
+    scheduler: Kind = Kind.SLURM
+    hidden: bool = False
+    """The batch system shows each job to its own account alone: each account is asked."""
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -52,8 +60,11 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 async def ours(arm: Arm) -> Counted:
-    """The hub's watcher with its adapter to Slurm."""
-    watcher = Watcher(Slurm(Scheduler(commands=FOLDER), {"ct-link"}), 1.0, logging.getLogger("poll"))
+    """The hub's watcher with its adapter."""
+    batch = _adapter(arm)
+    for job, account in (*arm.running.items(), *arm.queued.items()):
+        batch.know(account, job)
+    watcher = Watcher(batch, 1.0, logging.getLogger("poll"))
 
     def told(_: JobStatus) -> None:
         return None
@@ -71,16 +82,30 @@ async def ours(arm: Arm) -> Counted:
     times = _times(began, began + arm.seconds, lambda _: True)
     if len(times) < 2:
         raise SystemExit(f"{len(times)} questions in {arm.seconds:g} s: count for longer, they come every {SLOW_S:g} s")
+    staleness = statistics.quantiles(ages, n=20)[-1]
+    if arm.hidden:
+        # One round has a command an account, and rounds are long: the count holds several.
+        return Counted(len(times) / arm.seconds * 60, staleness)
     # Between the first and the last: the ends of the count must not cut a pause in two.
-    return Counted((len(times) - 1) / (times[-1] - times[0]) * 60, statistics.quantiles(ages, n=20)[-1])
+    return Counted((len(times) - 1) / (times[-1] - times[0]) * 60, staleness)
+
+
+def _adapter(arm: Arm) -> Batch:
+    """To the batch system of the arm, by commands that are counted: each question is one of them."""
+    groups = {"ct-link"}
+    if arm.scheduler is Kind.SLURM:
+        return Slurm(Scheduler(commands=FOLDER), groups)
+    # Where each account is asked, that is sudo's work, and it knows the command by its true path alone.
+    hidden, shown = Scheduler(sudo=f"{FOLDER}/sudo"), Scheduler(commands=FOLDER, pjm=PjmSite(sees_all=True))
+    return Pjm(hidden if arm.hidden else shown, ZoneInfo("Asia/Tokyo"), groups)
 
 
 async def stock(arm: Arm) -> Counted:
     """Batchspawner's own loops, as they come: `start` for a job in the queue, JupyterHub's polling for one that runs."""
-    make = _stock_spawners(arm.account)
+    make = _stock_spawners(arm.scheduler)
     starting = []
-    for number, job in enumerate((*arm.running, *arm.queued)):
-        spawner = make(f"s{number}")
+    for number, (job, account) in enumerate((*arm.running.items(), *arm.queued.items())):
+        spawner = make(f"s{number}", account)
         spawner.job_id = job
         if number < len(arm.running):
             spawner.start_polling()
@@ -90,16 +115,30 @@ async def stock(arm: Arm) -> Counted:
     await asyncio.sleep(SETTLE_S)
     began = time.time()
     await asyncio.sleep(arm.seconds)
-    times = _times(began, began + arm.seconds, lambda command: "squeue" in command and command.startswith("sudo "))
+    query = {Kind.SLURM: "squeue", Kind.PJM: "pjstat"}[arm.scheduler]
+    times = _times(began, began + arm.seconds, lambda command: query in command and command.startswith("sudo "))
     if any(task.done() for task in starting):
         raise SystemExit("a stock start ended while its job waits")
     return Counted(len(times) / arm.seconds * 60)
 
 
-def _stock_spawners(account: str) -> Callable[[str], Any]:
-    """Name → a SlurmSpawner as a hub would make it, whose job is in the queue already; all else is the class's own."""
+class PjmOfTraits(BatchSpawnerRegexStates):  # type: ignore[misc]  # batchspawner has no types
+    """What a site writes that has batchspawner alone, which knows no PJM: its generic class with PJM's commands and states."""
 
-    class InTheQueue(SlurmSpawner):  # type: ignore[misc]  # batchspawner has no types
+    batch_query_cmd = "pjstat --data --choose=jid,st {job_id}"
+    state_pending_re = r",\d+,(ACC|QUE|RNA|RNP|HLD)"
+    state_running_re = r",\d+,(RUN|SPP|SPD|RSM)"
+    state_exechost_re = r"(localhost)"
+
+
+STOCK = {Kind.SLURM: SlurmSpawner, Kind.PJM: PjmOfTraits}
+
+
+def _stock_spawners(scheduler: Kind) -> Callable[[str, str], BatchSpawnerRegexStates]:
+    """Name and account → a stock spawner as a hub would make it, whose job is in the queue already; all else is the class's own."""
+    base: Any = STOCK[scheduler]
+
+    class InTheQueue(base):  # type: ignore[misc]  # batchspawner has no types
         waits_for = ""
 
         async def submit_batch_script(self) -> str:
@@ -108,15 +147,15 @@ def _stock_spawners(account: str) -> Callable[[str], Any]:
             return str(self.job_id)
 
     database = orm.new_session_factory("sqlite:///:memory:")()
-    person = orm.User(name=account)
-    database.add(person)
-    database.commit()
-    user = User(person, {})
+    people: dict[str, orm.User] = {}
 
-    def make(name: str) -> SlurmSpawner:
-        database.add(orm.Spawner(name=name, user=person))
+    def make(name: str, account: str) -> BatchSpawnerRegexStates:
+        if account not in people:
+            people[account] = orm.User(name=account)
+            database.add(people[account])
+        database.add(orm.Spawner(name=name, user=people[account]))
         database.commit()
-        return user._new_spawner(name, spawner_class=InTheQueue, hub=Hub())
+        return User(people[account], {})._new_spawner(name, spawner_class=InTheQueue, hub=Hub())
 
     return make
 
