@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ctlab.examples import Examples
 from ctlab.history import Epoch
 
 Result = TypeVar("Result")
@@ -96,6 +97,8 @@ class Run(Generic[Result]):
         """Where it is; the work sets it when it knows."""
         self.names: Mapping[int, str] = {}
         """Of the labels."""
+        self.examples: Examples | None = None
+        """Slices with prediction and truth, of the last validation."""
         self.board: object = None
         """What a notebook shows of it."""
         self._changed = threading.Condition()
@@ -111,6 +114,11 @@ class Run(Generic[Result]):
     def over(self) -> bool:
         """Whether it has ended, well or not."""
         return self._over
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended it, where it did not end well."""
+        return self._error
 
     def tell(self, event: Event) -> None:
         """Remembers `event` for everybody who looks."""

@@ -63,6 +63,8 @@ class Keeper:
         self._folder, self._every_s, self._clock = folder, every_s, clock
         self._last = clock()
         self._writing_s = 0.0
+        self.kept: int | None = None
+        """Steps that the newest state has seen that was saved or loaded."""
 
     def due(self) -> bool:
         """Whether it is time for the next snapshot: as much earlier as the last one took until it was on disk, so that a kill at
@@ -86,7 +88,7 @@ class Keeper:
         path = self._folder / f"state-{steps:09d}-{hashlib.sha256(content).hexdigest()[:32]}.pt"
         with whole(path) as draft:
             draft.write_bytes(content)
-        self._writing_s = self._clock() - begun
+        self._writing_s, self.kept = self._clock() - begun, steps
         for old in self._files()[KEEP:]:
             old.unlink(missing_ok=True)
         return path
@@ -98,6 +100,7 @@ class Keeper:
             if hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]):
                 # weights_only: a state is data, and may not run code.
                 state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                self.kept = int(path.name.split("-")[1])
                 return state
         return None
 

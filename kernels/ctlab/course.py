@@ -10,6 +10,7 @@ from pathlib import Path
 from ctlab.background import Control
 from ctlab.checkpoints import STATE, Keeper, snapshot
 from ctlab.clock import STOP_S
+from ctlab.events import EVENTS, write_events
 from ctlab.history import HISTORY, Epoch, write_history
 from ctlab.inference import Model
 from ctlab.text import say
@@ -18,9 +19,9 @@ from ctlab.writer import Item, Writer
 from phrases import N_
 
 CHECKPOINT = "best.pt"
-OWN = re.compile("|".join((re.escape(CHECKPOINT), re.escape(HISTORY), STATE.pattern)))
+OWN = re.compile("|".join((re.escape(CHECKPOINT), re.escape(HISTORY), re.escape(EVENTS), STATE.pattern)))
 """The files that a training writes into its folder."""
-ORDER = ("best", "history", "state")
+ORDER = ("best", "history", "state", "events")
 """What is written first of what waits: no state speaks of a network that isn't there."""
 
 ASK_S = 5.0
@@ -99,6 +100,9 @@ class Course:
             what = say(N_("the curve up to epoch {number}"), number=epoch.number)
             self.writer.put("history", Item(what, lambda: write_history(self.folder, history)))
             self._keep()
+            names = self.trainer.names
+            what = say(N_("the log for TensorBoard up to epoch {number}"), number=epoch.number)
+            self.writer.put("events", Item(what, lambda: write_events(self.folder, history, names)))
         self.report(epoch)
         return whole
 

@@ -28,6 +28,12 @@ class Epoch:
     """Training and validation together."""
     waited: float = 0.0
     """Part of the training's seconds in which the device waited for data, 0 to 1."""
+    learning_rate: float = 0.0
+    """Of the epoch's last step."""
+    patches_s: float = 0.0
+    """Patches a second, validation left out."""
+    ended: float = 0.0
+    """When, in seconds since 1970 (Unix time)."""
 
     @property
     def mean_dice(self) -> float:

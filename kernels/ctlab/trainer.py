@@ -17,6 +17,7 @@ from ctlab.augment import augmented
 from ctlab.background import Progress
 from ctlab.checkpoints import random_state, restore_random
 from ctlab.errors import CtlabError
+from ctlab.examples import Examples, Gallery
 from ctlab.feed import Feed
 from ctlab.forecast import smaller
 from ctlab.history import Epoch, from_plain, plain
@@ -78,6 +79,8 @@ class Trainer:
         self.names = names
         self.kept: Model | None = None
         """The best epoch's network, in memory on the CPU; None after `restore`, until a better one comes: it lies on disk."""
+        self.examples: Examples | None = None
+        """Slices of the last validation."""
         self.history: list[Epoch] = []
         self._losses: list[torch.Tensor] = []
         self.partial = False
@@ -208,12 +211,16 @@ class Trainer:
                    "Check the HU of the cases, or train anew with a lower learning rate."),
                 steps=self.steps,
             )  # fmt: skip
-        waited = self._waits.share(self._spent_s + time.perf_counter() - begun)
-        shown = self._shown.eval()
+        steps_s = self._spent_s + time.perf_counter() - begun
+        waited, patches = self._waits.share(steps_s), self.made * self.preset.batch * self.preset.accumulate
+        shown, gallery = self._shown.eval(), Gallery()
         with torch.autocast(self.where.type, self.precision.dtype, enabled=self.precision.mixed):
-            scores = mean_dice(shown, self.judge.wholes(), self._values, self.preset.patch)
+            scores = mean_dice(shown, self.judge.wholes(), self._values, self.preset.patch, gallery.look)
+        self.examples = gallery.examples(len(self.history) + 1)
         self._spent_s += time.perf_counter() - begun
-        epoch = Epoch(len(self.history) + 1, loss, scores, self._spent_s, waited)
+        rate = float(self._schedule.get_last_lr()[0])
+        number, patches_s = len(self.history) + 1, patches / max(steps_s, 1e-9)
+        epoch = Epoch(number, loss, scores, self._spent_s, waited, rate, patches_s, time.time())
         self.history.append(epoch)
         self.partial = self.made < self.preset.steps
         self._losses, self._spent_s = [], 0.0

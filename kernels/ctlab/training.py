@@ -18,7 +18,7 @@ from ctlab.checkpoints import EVERY_S, Keeper
 from ctlab.clock import seconds_left as session_seconds_left
 from ctlab.cohort import Case, Cohort
 from ctlab.course import ORDER, OWN, Course, Report
-from ctlab.errors import CheckpointError, CohortError, CtlabError
+from ctlab.errors import CheckpointError, CohortError, CtlabError, DamagedError, StorageError, UnreadableError
 from ctlab.farcase import FarCase
 from ctlab.files import sweep
 from ctlab.folders import work_folder
@@ -139,7 +139,7 @@ class DetachedError(CtlabError):
 
 def _watch(run: Run[TrainingResult], report: Report) -> None:
     """Shows what `run` says until it is over; an interruption leaves a notebook's training alone, and ends that of a program."""
-    shown = board.show(run)
+    leave = board.show(run)
     try:
         for event in run.follow():
             if isinstance(event, str):
@@ -147,7 +147,7 @@ def _watch(run: Run[TrainingResult], report: Report) -> None:
             else:
                 report(event)
     except KeyboardInterrupt:
-        if shown:
+        if leave:
             raise DetachedError(
                 N_("The training goes on in the background. Run this cell again to see it and to wait for its result, or press "
                    "Stop above to end it.")
@@ -157,6 +157,8 @@ def _watch(run: Run[TrainingResult], report: Report) -> None:
             if isinstance(event, str):
                 print(event)
         raise
+    if leave:
+        leave()
 
 
 def _lead(
@@ -181,14 +183,34 @@ def _lead(
         run.tell(expected.text(seconds_left=left(), done=len(trainer.history)))
         run.names, run.progress = trainer.names, lambda: trainer.progress(expected.epoch_s, left())
         _come_nearer(trainer, run.tell)
-    course = Course(trainer, keeper, Writer(run.tell, ORDER), target, run.tell, left, run.control)
-    unsaved = course.run()
+
+    def report(epoch: Epoch) -> None:
+        run.examples = trainer.examples
+        run.tell(epoch)
+
+    course = Course(trainer, keeper, Writer(run.tell, ORDER), target, report, left, run.control)
+    try:
+        unsaved = course.run()
+    except (StorageError, UnreadableError, DamagedError, OSError) as error:
+        raise _broken_off(error, trainer, keeper, target) from error
     result = _result(course, unsaved)
     if result.stopped_early and not unsaved:
         run.tell(say(ENDED if run.control.stopped else STOPPED, best=result.best.number, file=result.checkpoint))
     if unsaved:
         run.tell(say(UNSAVED, folder=target, what=", ".join(unsaved)))
     return result
+
+
+def _broken_off(error: Exception, trainer: Trainer, keeper: Keeper, folder: Path) -> StorageError:
+    """What people hear when a case could not be read in the middle of a training."""
+    why = str(error) if isinstance(error, CtlabError) else say(N_("The storage doesn't answer ({error})."), error=error)
+    if keeper.kept is None:
+        text = N_("{why} So the training ended after {steps} steps, before anything of it was saved. Train again with the same "
+                  "settings when the storage answers: it begins anew.")  # fmt: skip
+    else:
+        text = N_("{why} So the training ended after {steps} steps. Its state after {kept} steps is kept in {folder}. Train again "
+                  "with the same settings when the storage answers: it goes on from there.")  # fmt: skip
+    return StorageError(text, why=why, steps=trainer.steps, kept=keeper.kept, folder=folder)
 
 
 def _result(course: Course, unsaved: tuple[str, ...]) -> TrainingResult:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from ctlab.background import Control, Progress, Run, Runs
 from ctlab.board import Board, state_text
+from ctlab.errors import StorageError
 from ctlab.history import Epoch
 
 
@@ -137,6 +138,22 @@ def test_people_hear_when_the_session_ends_before_it():
     assert said.endswith(": it goes on in the next one.")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StorageError("The state is kept in <folder>."), "The state is kept in &lt;folder&gt;."),
+        (KeyError("a"), "The training ended by an error: KeyError(&#x27;a&#x27;). What was saved before is kept."),
+    ],
+)
+def test_who_comes_back_reads_why_it_ended(error, said):
+    def work(run: Run[int]) -> int:
+        raise error
+
+    run = Run("this", work)
+    assert run.wait(60)
+    assert Board(run).widget.children[0].value == said
+
+
 def paused() -> str:
     return "Storage <paused> 2:10"
 
@@ -154,7 +171,7 @@ def test_the_buttons_hold_let_go_and_end_it_and_the_curves_appear(monkeypatch):
     run = Run("this", work)
     next(run.follow())
     board = Board(run)
-    text, bar, buttons, storage, picture = board.widget.children
+    text, bar, buttons, storage, picture, *_ = board.widget.children
     hold, stop = buttons.children
     assert "Epoch 2 of 6" in text.value
     assert bar.value == pytest.approx(PROGRESS.share)

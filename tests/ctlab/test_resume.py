@@ -131,18 +131,18 @@ def test_killed_at_random_steps_it_comes_to_the_same_losses_and_weights(cohort, 
 
     assert _same(unbroken, resumed)
     assert read_history(tmp_path / "killed") == resumed.history
-    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["best.pt", "history.json"]
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["best.pt", "events.out.tfevents.ctlab", "history.json"]
 
 
 def test_what_a_kill_left_half_written_is_gone_after_the_next_training(cohort, tmp_path):
     """As a process leaves it that is killed between opening the file and renaming it."""
-    for name in ("history.json", "best.pt", f"state-{7:09d}-{'0' * 32}.pt"):
+    for name in ("history.json", "events.out.tfevents.ctlab", "best.pt", f"state-{7:09d}-{'0' * 32}.pt"):
         killed_while_writing(tmp_path / name)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
 
     _train(cohort, tmp_path)
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "history.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "events.out.tfevents.ctlab", "history.json"]
 
 
 def test_stopped_by_the_sessions_end_in_the_middle_of_an_epoch_it_goes_on(cohort, tmp_path, capsys):
@@ -172,6 +172,7 @@ def test_a_storage_that_takes_nothing_costs_nothing_that_is_in_memory(cohort, tm
         "the best network (best.pt)",
         f"the curve up to epoch {EPOCHS}",
         "the mark that the training is finished",
+        f"the log for TensorBoard up to epoch {EPOCHS}",
     )
     assert list((tmp_path / "full").iterdir()) == []
     told = capsys.readouterr().out

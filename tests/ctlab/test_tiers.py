@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import shutil
 import threading
 import time
@@ -15,6 +18,7 @@ from ctlab import farcase, training
 from ctlab.clock import STOP_S
 from ctlab.cohort import Cohort, open_case
 from ctlab.errors import CohortError, StorageError
+from ctlab.far import FarFile
 from ctlab.farcase import FarCase
 from ctlab.feed import READERS, Feed, _gathered
 from ctlab.network import PRESETS
@@ -24,6 +28,7 @@ from ctlab.phantoms import make_cohort
 from ctlab.resample import Prepared
 from ctlab.sampling import Place, Sampler
 from ctlab.tiers import Patch, Room, Tier, Tiers, cut
+from ctlab.trainer import Trainer
 from ctlab.training import TrainingResult, train
 
 from tests.ctlab.test_resume import small
@@ -218,6 +223,35 @@ def test_a_storage_that_is_gone_ends_it_in_a_sentence(packed, tmp_path):
     with pytest.raises(StorageError, match="doesn't answer"):
         feed.take(2)
     feed.close()
+
+
+@pytest.mark.parametrize(("number", "answered"), [(errno.EIO, 0), (errno.ENOTCONN, 60)])
+def test_a_storage_that_breaks_off_while_it_is_read_ends_the_training_and_says_what_is_kept(
+    number, answered, packed, tmp_path, monkeypatch
+):
+    """Patches are read by several threads, and for a validation whole cases: whichever meets the fault."""
+    small(monkeypatch.setattr)
+    whole = _train(packed, tmp_path / "whole")
+    read, reads, begun = FarFile.read_at, itertools.count(), threading.Event()
+
+    def broken(file: FarFile, offset: int, length: int) -> bytes:
+        if begun.is_set() and next(reads) >= answered:
+            raise OSError(number, os.strerror(number))
+        return read(file, offset, length)
+
+    trying = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda each: (begun.set(), trying(each))[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(FarFile, "read_at", broken)
+        with pytest.raises(StorageError, match=f"the storage doesn't answer \\({os.strerror(number)}\\)") as heard:
+            _train(packed, tmp_path / "broken", memory=0)
+    if not answered:
+        assert "So the training ended after 0 steps, before anything of it was saved." in str(heard.value)
+    else:
+        newest = max(tmp_path.glob("broken/state-*.pt"))
+        steps = int(newest.name.split("-")[1])
+        assert f"Its state after {steps} steps is kept in {tmp_path / 'broken'}. Train again" in str(heard.value)
+    assert _equal(whole, _train(packed, tmp_path / "broken", memory=0))
 
 
 def _train(cohort: Cohort, folder: Path, **given) -> TrainingResult:

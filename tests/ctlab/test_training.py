@@ -62,7 +62,7 @@ def test_the_checkpoint_predicts_what_the_result_predicts_on_the_grid_of_the_ct(
     assert np.array_equal(from_memory.voxels, from_file.voxels)
     from_file.check_fits(ct)
     assert from_file.names == result.model.names
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "history.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "events.out.tfevents.ctlab", "history.json"]
 
 
 def test_training_does_not_begin_an_epoch_that_it_could_not_end(cohort, tmp_path, capsys):
