@@ -1,6 +1,6 @@
-"""A trained network as a MONAI bundle: a folder that MONAI's own tools open, without this library.
+"""A trained network as a MONAI bundle: a folder that MONAI's own tools open, without this library. It holds an ONNX file as well.
 
-What is written is read back and asked the same question as the network itself; an export that answers otherwise is refused and
+What is written is read back and asked the same questions as the network itself; an export that answers otherwise is refused and
 removed. The bundle prepares a CT as MONAI does (`Spacingd`): its grid differs from ours by less than half a voxel over the whole
 side, so its label images differ at edges from those of `ctlab.predict`.
 """
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from ctlab import onnxfile
 from ctlab.errors import ExportError
 from ctlab.inference import Model
 from ctlab.network import HIGH_HU, LOW_HU
@@ -34,11 +35,13 @@ SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/downlo
 """What the metadata follow; a name, that nothing here looks up."""
 
 WEIGHTS, METADATA, INFERENCE, README = "models/model.pt", "configs/metadata.json", "configs/inference.json", "docs/README.md"
+ONNX = "models/model.onnx"
 
 _BUILT: dict[str, dict[str, Any]] = {
     "VNet": {"dropout_prob_down": 0.0, "dropout_prob_up": [0.0, 0.0]},
     "UNet": {"channels": [16, 32, 64, 128, 256], "strides": [2, 2, 2, 2], "num_res_units": 2},
     "SegResNet": {"init_filters": 16},
+    "SwinUNETR": {"feature_size": 48, "use_checkpoint": True},
 }
 """MONAI's networks and what `ctlab.network` builds them with. Should the two ever part, the comparison refuses the export."""
 
@@ -49,20 +52,22 @@ class Exported:
 
     path: Path
     difference: float
-    """Largest absolute difference of any logit from the network's own, for the same input."""
+    """Largest absolute difference of any logit from the network's own, for the same input, as MONAI builds it."""
+    onnx: float
+    """The same of the ONNX file."""
 
     def __repr__(self) -> str:
         return say(
-            N_("{path}: read back, and differs from the network by {difference:.1e} at most."),
-            path=self.path, difference=self.difference,
+            N_("{path}: read back, and differs from the network by {difference:.1e} at most, as ONNX by {onnx:.1e}."),
+            path=self.path, difference=self.difference, onnx=self.onnx,
         )  # fmt: skip
 
 
 def export_bundle(model: Model, folder: str | Path) -> Exported:
-    """Writes `model` as a MONAI bundle to `folder`, which appears whole or not at all, and compares it with `model`.
+    """Writes `model` as a MONAI bundle with an ONNX file to `folder`, which appears whole or not at all, and compares both with it.
 
-    Raises ExportError when `folder` is there already, the network is none that MONAI can build by name, or the bundle answers
-    otherwise than the network by more than TOLERANCE.
+    Raises ExportError when `folder` is there already, the network is none that MONAI can build by name, the bundle answers
+    otherwise than the network by more than TOLERANCE, or the ONNX file by more than `onnxfile.TOLERANCE`.
     """
     target = Path(folder)
     if target.exists():
@@ -74,15 +79,23 @@ def export_bundle(model: Model, folder: str | Path) -> Exported:
             difference = largest_difference(model, _reloaded(draft))
         except RuntimeError:  # weights that don't fit the network of that description
             difference = inf
-        if not difference <= TOLERANCE:
-            raise ExportError(
-                N_("The export {path} differs from the network by {difference:.1e}, so it was removed. Tell your administrator."),
-                path=target, difference=difference,
-            )  # fmt: skip
+        _same(difference, TOLERANCE, target)
+        onnxfile.write_onnx(model, draft / ONNX)
+        onnx = onnxfile.largest_difference(model, draft / ONNX)
+        _same(onnx, onnxfile.TOLERANCE, target / ONNX)
         draft.replace(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return Exported(target, difference)
+    return Exported(target, difference, onnx)
+
+
+def _same(difference: float, tolerance: float, path: Path) -> None:
+    """Raises ExportError unless `difference` is within `tolerance`; NaN is not."""
+    if not difference <= tolerance:
+        raise ExportError(
+            N_("The export {path} differs from the network by {difference:.1e}, so it was removed. Tell your administrator."),
+            path=path, difference=difference,
+        )  # fmt: skip
 
 
 def probe(model: Model) -> torch.Tensor:

@@ -12,11 +12,12 @@ from jupyter_client import BlockingKernelClient, KernelManager
 ROOT = Path(__file__).parents[2]
 WORK = """
 import threading
-from ctlab import background, training
+from ctlab import background, examples, training
 go = threading.Event()
 def work(run):
     run.tell("it has begun")
     go.wait()
+    run.examples = examples.Examples(1, ("a case",), b"picture")
     return "what came out"
 run = background.Run("this", work)
 training._watch(run, print)
@@ -60,3 +61,4 @@ def test_who_interrupts_the_cell_stops_waiting_and_the_same_call_has_the_result(
     again = shown(talking, "what came out")
     assert "VBox" in again
     assert "it has begun" in again, "all that was said is said again"
+    assert "'image/png': 'cGljdHVyZQ==" in again, "what a saved notebook shows"

@@ -23,6 +23,7 @@ from ctlab.tiers import Tiers
 from ctlab.trainer import DivergedError, Trainer
 from ctlab.training import train
 from ctlab.writer import Writer
+from monai.networks.nets import SwinUNETR
 from torch import nn
 
 PRESET = Preset("small", spacing_mm=14.0, patch=16, batch=4, steps=3, epochs=2, learning_rate=0.02, kind="tiny")
@@ -209,9 +210,12 @@ def _memory_for(patches: int):
     return limited
 
 
-@pytest.mark.parametrize("name", ["unet", "segresnet"])
+@pytest.mark.parametrize("name", ["unet", "segresnet", "swinunetr"])
 @pytest.mark.slow
-def test_the_other_networks_train_by_name(cohort, tmp_path, name):
+def test_the_other_networks_train_by_name(cohort, tmp_path, name, monkeypatch):
+    # Of full width, Swin-UNETR's step takes a minute on two cores.
+    narrow = replace(KINDS["swinunetr"], make=lambda classes: SwinUNETR(1, classes, feature_size=12, use_checkpoint=True))
+    monkeypatch.setattr(network, "KINDS", {**KINDS, "swinunetr": narrow})
     small = replace(find_preset(name), spacing_mm=14.0, patch=KINDS[name].least, batch=1, steps=1, epochs=1, average=0.0)
     result = train(cohort, small, folder=tmp_path, report=lambda _: None, seconds_left=lambda: STOP_S + 1e6)
     assert np.isfinite(result.history[0].loss)
