@@ -1,48 +1,107 @@
-"""`python -m bench.viewer_first FILE`: a packed CT opened by `ctlab.view` where each request takes DELAY_MS longer; JSON.
+"""`python -m bench.viewer_first CT`: a CT opened by `ctlab.view` where each request takes DELAY_MS longer; JSON.
 
-Seconds to the first three pictures, by the clock and of processor time; seconds to the whole volume; MiB of this process at its
-fullest, and before.
+A packed case, or a folder with a DICOM series. Seconds to the first pictures, by the clock and of processor time; seconds to the
+whole volume; MiB of this process at its fullest, and before.
+
+`--ipyniivue CT.nii.gz` opens that by ipyniivue, which has to be importable (it is none of this project's dependencies), and tells
+the seconds to the message that its browser half waits for, and its MB: the whole file, before anything can be drawn.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
 
 import ctlab
 import ctlab.viewing.widget  # not what is measured
+import pydicom
 from ctlab import far
 
 DELAY_MS = 8
+READ_AHEAD = 2**17
+"""Bytes that the kernel asks for at once of a file that is read in order."""
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure once, cold; returns the exit status."""
-    read = os.pread
+    parser = argparse.ArgumentParser(prog="python -m bench.viewer_first", description=__doc__)
+    parser.add_argument("ct", type=Path)
+    parser.add_argument("--ipyniivue", action="store_true")
+    given = parser.parse_args(argv)
+    whole = _go_away()
+    found = _peer(given.ct, whole) if given.ipyniivue else _ours(given.ct)
+    print(json.dumps(found))
+    return 0
+
+
+def _go_away() -> list[int]:
+    """What this process reads is far away from now on: each request of a packed file, and each open and read of other files.
+
+    Returns the bytes of each file that was read in one go, a list that grows.
+    """
+    read, opened, read_bytes = os.pread, Path.open, Path.read_bytes
+    whole: list[int] = []
+
+    def wait(requests: int = 1) -> None:
+        time.sleep(requests * DELAY_MS / 1000)
 
     def distant(descriptor: int, length: int, offset: int) -> bytes:
-        time.sleep(DELAY_MS / 1000)
+        wait()
         return read(descriptor, length, offset)
 
+    def distant_open(self: Path, mode: str = "r", *more: Any, **named: Any) -> IO[Any]:  # noqa: ANN401  (as `Path.open` has it)
+        # Once to open it, once for its first bytes.
+        wait(2)
+        return opened(self, mode, *more, **named)
+
+    def in_order(path: Path) -> None:
+        wait(1 + -(-path.stat().st_size // READ_AHEAD))
+
+    def distant_bytes(self: Path) -> bytes:
+        in_order(self)
+        whole.append(self.stat().st_size)
+        return read_bytes(self)
+
+    def distant_dicom(path: Path, mode: str) -> IO[Any]:
+        in_order(path)
+        return open(path, mode)  # noqa: PTH123  (as pydicom does)
+
     far.os.pread = distant  # type: ignore[attr-defined]  # of this process alone
+    Path.open, Path.read_bytes = distant_open, distant_bytes  # type: ignore[method-assign,assignment]  # the same
+    pydicom.filereader.open = distant_dicom  # in place of the built-in one
+    return whole
+
+
+def _peer(path: Path, whole: list[int]) -> dict[str, object]:
+    """ipyniivue, as far as the kernel goes: the state that opens its widget, with the file in it."""
+    import ipyniivue  # type: ignore[import-not-found]  # where somebody has it
+
+    begun, busy = time.perf_counter(), time.process_time()
+    shown = ipyniivue.NiiVue()
+    shown.load_volumes([{"path": path}])
+    seconds, worked = time.perf_counter() - begun, time.process_time() - busy
+    return {"s": round(seconds, 2), "processor_s": round(worked, 2), "sent_mb": round(sum(whole) / 1e6, 1)}
+
+
+def _ours(path: Path) -> dict[str, object]:
     before = _peak_mib()
     begun, busy = time.perf_counter(), time.process_time()
-    viewer = ctlab.view(sys.argv[1])
+    viewer = ctlab.view(path)
     shown, worked = time.perf_counter() - begun, time.process_time() - busy
     for thread in threading.enumerate():
         if thread.name == "ctlab-arriving":
             thread.join()
-    print(
-        json.dumps({
-            "pictures": len(viewer._first), "s": round(shown, 2), "processor_s": round(worked, 2),
-            "whole_s": round(time.perf_counter() - begun, 1), "mib": _peak_mib(), "mib_before": before,
-        })
-    )  # fmt: skip
-    return 0
+    return {
+        "pictures": sum(len(each) > 0 for each in viewer._first), "s": round(shown, 2), "processor_s": round(worked, 2),
+        "whole_s": round(time.perf_counter() - begun, 1), "mib": _peak_mib(), "mib_before": before,
+    }  # fmt: skip
 
 
 def _peak_mib() -> int:

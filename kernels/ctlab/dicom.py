@@ -40,6 +40,16 @@ class Place:
     frame: str = ""
 
 
+@dataclass(frozen=True)
+class Stack:
+    """A series by its headers alone, found to be one even stack."""
+
+    slices: Sequence[Slice]
+    """In the order in which the files' volume has them along its third axis."""
+    geometry: Geometry
+    """Of the volume that `read_series` makes of them."""
+
+
 def read_series(folder: Path, name: str, *, series: str | None = None, prefer: str = "", expect_air: bool = True) -> Volume:
     """The CT whose slices lie in `folder`; reports, scouts and other modalities beside them are left out.
 
@@ -62,13 +72,19 @@ def read_series(folder: Path, name: str, *, series: str | None = None, prefer: s
     return Volume(np.ascontiguousarray(hu), geometry, name)
 
 
-def read_place(folder: Path, name: str, *, series: str | None = None, prefer: str = "") -> Place:
-    """Where that CT lies, by its headers alone. Raises as `read_series` does."""
+def read_stack(folder: Path, name: str, *, series: str | None = None, prefer: str = "") -> Stack:
+    """The headers of that CT. Raises as `read_series` does for what they say."""
     slices = _stack_of(folder, name, series, prefer)
     rows, columns = slices[0].size
     # One byte that seems to be a volume: only its shape is turned.
     empty = np.broadcast_to(np.uint8(0), (columns, rows, len(slices)))
-    return Place(canonical(empty, _affine(slices), name)[1], slices[0].series, slices[0].frame)
+    return Stack(slices, canonical(empty, _affine(slices), name)[1])
+
+
+def read_place(folder: Path, name: str, *, series: str | None = None, prefer: str = "") -> Place:
+    """Where that CT lies, by its headers alone. Raises as `read_series` does."""
+    stack = read_stack(folder, name, series=series, prefer=prefer)
+    return Place(stack.geometry, stack.slices[0].series, stack.slices[0].frame)
 
 
 def _stack_of(folder: Path, name: str, series: str | None, prefer: str) -> list[Slice]:

@@ -54,9 +54,17 @@ def to_hounsfield(values: npt.NDArray[np.generic], name: str, *, expect_air: boo
             high=highest,
         )
     hu = values.astype(np.int16) if values.dtype.kind in "iu" else np.rint(values).astype(np.int16)
+    if expect_air:
+        check_body(hu, name)
+    return hu
+
+
+def check_body(hu: npt.NDArray[np.int16], name: str) -> None:
+    """Raises HounsfieldError for whole HU that can't be those of a body with air around or in it, or seem to be shifted."""
+    lowest, highest = int(hu.min()), int(hu.max())
     seen = hu if lowest >= PADDING_BELOW else hu[hu >= PADDING_BELOW]
-    thinnest = float(seen.min(initial=int(hu.max())))
-    if expect_air and thinnest > AIR_BELOW:
+    thinnest = float(seen.min(initial=highest))
+    if thinnest > AIR_BELOW:
         if highest > BODY_ABOVE and float(np.percentile(hu, 95)) > BODY_ABOVE:
             raise HounsfieldError(
                 N_(
@@ -71,7 +79,7 @@ def to_hounsfield(values: npt.NDArray[np.generic], name: str, *, expect_air: boo
             case=name,
             low=thinnest,
         )
-    if expect_air and np.count_nonzero(hu > TISSUE_ABOVE) < LEAST_TISSUE * hu.size:
+    if np.count_nonzero(hu > TISSUE_ABOVE) < LEAST_TISSUE * hu.size:
         raise HounsfieldError(
             N_(
                 "{case}: almost nothing is denser than {limit} HU: the values seem to be stored about 1000 too low. Use the "
@@ -80,4 +88,3 @@ def to_hounsfield(values: npt.NDArray[np.generic], name: str, *, expect_air: boo
             case=name,
             limit=TISSUE_ABOVE,
         )
-    return hu

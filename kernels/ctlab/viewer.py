@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from ctlab.cohort import names_of
+from ctlab.dicom import read_stack
 from ctlab.errors import DamagedError, LabelError, UnreadableError
 from ctlab.packed import ENDING, PackedFile
-from ctlab.readers import load, load_labels
+from ctlab.readers import load, load_labels, stem
+from ctlab.storage import reading
 from ctlab.text import say
 from ctlab.viewing.arriving import Arriving
+from ctlab.viewing.coming import Coming
 from ctlab.viewing.desk import Desk
+from ctlab.viewing.stacking import Stacking
 from ctlab.viewing.widget import Viewer
 from ctlab.viewing.windows import WINDOWS
 from ctlab.volume import Labels, Volume
@@ -30,7 +34,9 @@ def view(
     """A widget that shows `ct` in three planes, `labels` over it, and `compare`, the truth, as outlines.
 
     Volumes, or paths of files that hold them. A packed case (`ctlab.pack`) shows its middle slices at once, with its own labels
-    unless others are given, and is read while it is looked at; other files are read first. `window` is the first Hounsfield window,
+    unless others are given, and is read while it is looked at. So is a folder with a DICOM series: the middle one of its own
+    slices at once, the other planes when all are there; a line says so where such a series has to be read first, as other files
+    are. `window` is the first Hounsfield window,
     a key of `ctlab.viewing.windows.WINDOWS`. Corrected labels and bookmarks are saved below `folder`, by default the folder for
     results. Only 8-bit pictures of what is shown go to the browser, and the HU of single voxels that a person points at.
 
@@ -42,7 +48,10 @@ def view(
         raise ValueError(say(N_("There is no window {name}. Choose one of: {names}."), name=window, names=", ".join(WINDOWS)))
     if isinstance(ct, str | Path) and str(ct).endswith(ENDING):
         return _packed(Path(ct), labels, compare, window, folder)
-    volume = _volume(ct)
+    found = _opened(Path(ct)) if isinstance(ct, str | Path) else ct
+    if isinstance(found, Stacking):
+        return _shown(found, _labels(labels, found.ct), _labels(compare, found.ct), window, folder)
+    volume = _volume(found)
     marked, truth = _labels(labels, volume), _labels(compare, volume)
     if marked is None:
         marked, truth = truth, None
@@ -66,17 +75,31 @@ def _packed(path: Path, labels: object, compare: object, window: str, folder: st
         ) from error
     arriving = Arriving(file, name, names)
     marked = arriving.labels if labels is None else _labels(labels, arriving.ct)
-    truth = _labels(compare, arriving.ct)
+    return _shown(arriving, marked, _labels(compare, arriving.ct), window, folder)
+
+
+def _opened(path: Path) -> Stacking | Volume:
+    """What lies at `path`: of a DICOM series only the headers and a slice were read, where that will do; else all of it."""
+    name = stem(path)
+    with reading(name):
+        coming = Stacking(path, read_stack(path, name), name) if path.is_dir() else None
+    if coming is not None:
+        if not (reason := coming.why_not()):
+            return coming
+        print(say(N_("{case}: all of it is read before it is shown, because {reason}."), case=name, reason=say(reason)))
+    return load(path, name)
+
+
+def _shown(coming: Coming, marked: Labels | None, truth: Labels | None, window: str, folder: str | Path | None) -> Viewer:
+    """What is still being read."""
     if marked is None:
         marked, truth = truth, None
-    viewer = Viewer(Desk(arriving.ct, marked, truth, Path(folder) if folder is not None else None, arriving), window)
-    arriving.begin()
+    viewer = Viewer(Desk(coming.ct, marked, truth, Path(folder) if folder is not None else None, coming), window)
+    coming.begin(viewer.arriving)
     return viewer
 
 
 def _volume(ct: object) -> Volume:
-    if isinstance(ct, str | Path):
-        ct = load(ct)
     if not isinstance(ct, Volume):
         raise UnreadableError(
             N_("A {kind} can't be shown: it doesn't say where its voxels lie in the patient. Use ctlab.load, or a case's ct."),

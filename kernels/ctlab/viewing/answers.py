@@ -22,7 +22,7 @@ from ctlab.viewing.planes import PLANES, Plane, Voxel, picture_shape, pixel_mm
 from ctlab.viewing.solid import PIXELS, Rendering, across_mm
 from ctlab.viewing.turning import Side
 from ctlab.viewing.versions import now, person
-from ctlab.viewing.windows import SOURCES, WINDOWS
+from ctlab.viewing.windows import SOURCES, WINDOWS, Bytes
 from phrases import N_
 
 
@@ -81,9 +81,14 @@ def hello(desk: Desk, state: State) -> Answer:
         "overlays": [each.value for each in overlays(desk)], "compared": desk.truth is not None,
         "labels": _named(desk, sorted(desk.names)), "matches": _matches(), "words": words.spoken(),
         "about": _about(desk), "problem": problem, "bookmarks": _bookmarks(desk),
-        "state": told(state), "revision": desk.revision, "correctable": not desk.turned_degrees,
+        "state": told(state), "revision": desk.revision, "correctable": not desk.turned_degrees, **arriving(desk),
     }  # fmt: skip
     return Answer(content)
+
+
+def arriving(desk: Desk) -> dict[str, object]:
+    """How much of the case is there, and, when it turned out to be none that may be shown, why."""
+    return {"share": desk.share, "refused": desk.refusal}
 
 
 def _about(desk: Desk) -> list[str]:
@@ -116,7 +121,10 @@ def frame(desk: Desk, asked: See, here: Here, flow: Flow) -> Answer:
     """The pictures that `asked` names, quick ones or exact ones."""
     begun = time.perf_counter()
     told_of, sent = [], []
+    planes = dict.fromkeys(PLANES[pane.plane] for pane in asked.panes if pane.plane != SOLID)
+    late = desk.show(here.voxel, planes, here.look.slab)
     for pane in asked.panes:
+        pixels: Bytes | None
         own = pane.overlay is None or pane.overlay not in overlays(desk)
         look = here.look if own or pane.overlay is None else replace(here.look, overlay=pane.overlay)
         if pane.plane == SOLID:
@@ -125,14 +133,16 @@ def frame(desk: Desk, asked: See, here: Here, flow: Flow) -> Answer:
         else:
             plane = PLANES[pane.plane]
             index = here.voxel[plane.axis]
-            desk.need(plane, index, look.slab)
-            pixels = picture(desk.layers, plane, index, look, enlarged=asked.exact)
-        sent.append(png(pixels) if asked.exact else jpeg(pixels, flow.quality))
+            pixels = None if plane in late else picture(desk.layers, plane, index, look, enlarged=asked.exact)
+        if pixels is None:
+            sent.append(b"")  # it has not come yet
+        else:
+            sent.append(png(pixels) if asked.exact else jpeg(pixels, flow.quality))
         told_of.append({"plane": pane.plane, "overlay": pane.overlay and pane.overlay.value, "index": index})
-    flow.sent([len(each) for each in sent], (time.perf_counter() - begun) * 1000, exact=asked.exact)
+    flow.sent([len(each) for each in sent if each], (time.perf_counter() - begun) * 1000, exact=asked.exact)
     content: dict[str, object] = {
         "is": "frame", "exact": asked.exact, "type": "image/png" if asked.exact else "image/jpeg", "panes": told_of,
-        "revision": desk.revision, "voxel": here.voxel,
+        "revision": desk.revision, "voxel": here.voxel, "share": desk.share,
     }  # fmt: skip
     return Answer(content, sent)
 

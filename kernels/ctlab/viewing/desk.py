@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ctlab.errors import LabelError
+from ctlab.errors import CtlabError, LabelError
 from ctlab.folders import WORK
 from ctlab.text import say
 from ctlab.viewing import bookmarks, comparison, measures, oblique, versions
-from ctlab.viewing.arriving import Arriving
 from ctlab.viewing.between import filled_between
 from ctlab.viewing.bookmarks import Bookmark
+from ctlab.viewing.coming import Coming, show
 from ctlab.viewing.comparison import Agreement, Mistake
 from ctlab.viewing.correcting import Correction, Limits
 from ctlab.viewing.pictures import Cuts, Layers
@@ -51,7 +51,7 @@ class Desk:
         labels: Labels | None,
         truth: Labels | None,
         folder: Path | None = None,
-        arriving: Arriving | None = None,
+        arriving: Coming | None = None,
     ) -> None:
         """`folder` takes what is saved: `folder/labels`, `folder/bookmarks`; by default the folder for results.
 
@@ -80,8 +80,30 @@ class Desk:
         self._cuts = Cuts()
         self._volumes: tuple[int, dict[int, tuple[float, float]]] | None = None
 
+    def show(self, voxel: Voxel, planes: Iterable[Plane], slab: Slab = THIN) -> frozenset[Plane]:
+        """Returns when the slabs around `voxel` can be drawn in `planes`, but for those that it names: they come later.
+
+        Raises a CtlabError when one can't be read.
+        """
+        return frozenset() if self._arriving is None else show(self._arriving, self.layers, voxel, planes, slab)
+
+    @property
+    def share(self) -> float:
+        """How much of the case is there, 0 to 1."""
+        return 1.0 if self._arriving is None else self._arriving.share
+
+    @property
+    def refusal(self) -> str:
+        """Why a case that was being read may not be shown after all; empty while nothing is known against it."""
+        try:
+            if self._arriving is not None:
+                self._arriving.there(0, range(0))
+        except CtlabError as error:
+            return str(error)
+        return ""
+
     def need(self, plane: Plane, index: int, slab: Slab = THIN) -> None:
-        """Returns when the slab around slice `index` is there to be drawn. Raises a CtlabError when it can't be read."""
+        """Returns when the voxels of the slab around slice `index` are there. Raises a CtlabError when they can't be read."""
         if self._arriving is not None:
             self._arriving.need(plane.axis, slab_range(plane, index, slab, self.ct.geometry))
 

@@ -45,6 +45,11 @@ class Cuts:
             kept = self._kept[layer, plane] = (which, make())
         return kept[1]
 
+    def has(self, layer: str, plane: Plane, which: object) -> bool:
+        """Whether `last` would make none."""
+        kept = self._kept.get((layer, plane))
+        return kept is not None and kept[0] == which
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -61,6 +66,14 @@ class Layers:
     def geometry(self) -> Geometry:
         """The CT's."""
         return self.ct.geometry
+
+    def ct_cut(self, index: int, slab: Slab) -> object:
+        """What a cut of the CT is known by in `cuts`."""
+        return index, slab, self.revision
+
+    def label_cut(self, index: int) -> object:
+        """What a cut of labels is known by in `cuts`."""
+        return index, self.revision
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,7 @@ def picture(layers: Layers, plane: Plane, index: int, look: Look, *, enlarged: b
     hu = layers.cuts.last(
         "ct",
         plane,
-        (index, look.slab, layers.revision),
+        layers.ct_cut(index, look.slab),
         lambda: project(layers.ct.voxels, plane, index, look.slab, layers.geometry),
     )
     shades = grey(hu, look.window, inverted=look.inverted)
@@ -109,7 +122,7 @@ def _drawn(layers: Layers, plane: Plane, index: int, look: Look, times: tuple[in
         voxels: Bytes | None = getattr(layers, name)
         if voxels is None:
             return None
-        which = index, layers.revision
+        which = layers.label_cut(index)
         flat = without(layers.cuts.last(name, plane, which, lambda: np.ascontiguousarray(cut(voxels, plane, index))), look.hidden)
         if not flat.any():
             return None

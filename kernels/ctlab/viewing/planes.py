@@ -66,8 +66,12 @@ def cut(array: npt.NDArray[Any], plane: Plane, index: int) -> npt.NDArray[Any]:
     across: list[slice | int] = [slice(None)] * 3
     across[plane.axis] = index
     # First in the array's own order: turning it on the way would jump between distant pages of memory for each pixel.
-    turned: npt.NDArray[Any] = np.ascontiguousarray(array[tuple(across)])[::-1, ::-1].T
-    return turned
+    return turned(np.ascontiguousarray(array[tuple(across)]))
+
+
+def turned(flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A slice in the order of its two array axes as it is looked at, (rows, columns)."""
+    return flat[::-1, ::-1].T
 
 
 def slab_range(plane: Plane, index: int, slab: Slab, geometry: Geometry) -> range:
@@ -92,8 +96,8 @@ def project(array: npt.NDArray[np.int16], plane: Plane, index: int, slab: Slab, 
     else:
         # A sum of int16 fits into int32 for any number of slices that a scanner makes.
         flat = np.rint(thick.sum(axis=plane.axis, dtype=np.int32) / len(inside)).astype(np.int16)
-    turned: npt.NDArray[np.int16] = flat[::-1, ::-1].T
-    return turned
+    shown: npt.NDArray[np.int16] = turned(flat)
+    return shown
 
 
 def pixel_mm(geometry: Geometry, plane: Plane) -> tuple[float, float]:

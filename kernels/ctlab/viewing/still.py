@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
@@ -20,10 +21,10 @@ def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(16)
 
 
-def still(layers: Layers, voxel: Voxel, look: Look) -> bytes:
-    """A PNG of the three slices through `voxel`, all at one scale."""
+def still(layers: Layers, voxel: Voxel, look: Look, planes: Sequence[Plane] = tuple(Plane)) -> bytes:
+    """A PNG of the slices through `voxel` in `planes`, one at least, all at one scale."""
     sides = []
-    for plane in Plane:
+    for plane in planes:
         (rows, columns), (across, down) = picture_shape(layers.geometry.shape, plane), pixel_mm(layers.geometry, plane)
         sides.append((plane, columns * across, rows * down))
     scale = HIGH / max(high for _, _, high in sides)

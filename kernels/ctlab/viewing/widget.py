@@ -105,13 +105,15 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
         self.observe(self._changed, list(State.__struct_fields__))
         self.on_msg(self._heard)
 
-    def _need(self) -> None:
-        for plane in PLANES.values():
-            self._desk.need(plane, self.voxel[plane.axis], self.look.slab)
-
     def _pictures(self) -> list[bytes]:
-        self._need()
-        return [png(picture(self._desk.layers, plane, self.voxel[plane.axis], self.look)) for plane in PLANES.values()]
+        """Of the three planes, empty for one that needs the rest of a case that is still being read."""
+        late = self._desk.show(self.voxel, PLANES.values(), self.look.slab)
+        shown = ((plane, self.voxel[plane.axis]) for plane in PLANES.values())
+        return [b"" if plane in late else png(picture(self._desk.layers, plane, index, self.look)) for plane, index in shown]
+
+    def arriving(self) -> None:
+        """Tells all views how much of the case is there, or that it turned out to be none that may be shown. From any thread."""
+        self.send({"is": "arriving", "view": "", **answers.arriving(self._desk)})
 
     @property
     def labels(self) -> Labels | None:
@@ -263,6 +265,7 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
         bundle: dict[str, object] = super()._repr_mimebundle_(**kwargs)
         if os.environ.get(STILL) != "none":
             with self._lock:
-                self._need()
-                bundle["image/png"] = still(self._desk.layers, self.voxel, self.look)
+                late = self._desk.show(self.voxel, PLANES.values(), self.look.slab)
+                planes = [plane for plane in PLANES.values() if plane not in late]
+                bundle["image/png"] = still(self._desk.layers, self.voxel, self.look, planes)
         return bundle

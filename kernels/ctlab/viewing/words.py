@@ -53,6 +53,7 @@ CONTROLS: Mapping[str, str] = {
     "ownWindow": N_("own"),
     "tool": N_("Mouse"),
     "toolWindow": N_("window"),
+    "toolScroll": N_("slices"),
     "toolPan": N_("move"),
     "toolZoom": N_("zoom"),
     "toolRuler": N_("ruler"),
@@ -98,6 +99,7 @@ CONTROLS: Mapping[str, str] = {
     "label": N_("label"),
     "prediction": N_("prediction"),
     "truth": N_("truth"),
+    "reading": N_("being read: {percent} %"),
     "waiting": N_("The kernel is busy; the picture follows when it is free."),
 }
 KEYS: Mapping[str, str] = {
@@ -117,7 +119,7 @@ KEYS: Mapping[str, str] = {
     "I": N_("invert"),
     "C": N_("cine"),
     "H O": N_("labels on or off, outlines"),
-    "W P Z": N_("mouse: window, move, zoom"),
+    "W S P Z": N_("mouse: window, slices, move, zoom"),
     "R A G": N_("mouse: ruler, angle, region"),
     "B E L": N_("mouse: brush, eraser, lasso"),
     "[ ]": N_("smaller or larger brush"),
@@ -135,4 +137,4 @@ def spoken() -> dict[str, dict[str, str]]:
 
 def _unfilled(text: str) -> str:
     """`text` translated, its places left for the browser to fill."""
-    return say(text, **{name: f"{{{name}}}" for name in ("plane", "slice", "count", "name", "azimuth", "elevation")})
+    return say(text, **{name: f"{{{name}}}" for name in ("plane", "slice", "count", "name", "azimuth", "elevation", "percent")})

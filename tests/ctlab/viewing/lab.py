@@ -112,6 +112,16 @@ class Reader:
         x, y = self.screen(pane, *place)
         ActionChains(self.driver, duration=0).move_to_element_with_offset(self.pane(pane), round(x), round(y)).click().perform()
 
+    def touch(self, pane: int, *fingers: list[tuple[float, float]]) -> None:
+        """Fingers on a pane, each along its own way; places in pixels from the pane's middle, as many for each finger."""
+        script = "const { x, y, width, height } = arguments[0].getBoundingClientRect(); return [x + width / 2, y + height / 2]"
+        left, top = self.driver.execute_script(script, self.pane(pane))
+        for step, places in enumerate(zip(*fingers, strict=True)):
+            points = [{"x": left + x, "y": top + y, "id": finger} for finger, (x, y) in enumerate(places)]
+            kind = "touchMove" if step else "touchStart"
+            self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
     def hover(self, pane: int, place: tuple[float, float]) -> None:
         """The mouse over a place (column, row)."""
         x, y = self.screen(pane, *place)

@@ -40,7 +40,7 @@ def path(case, tmp_path) -> Path:
 @pytest.fixture
 def alone(monkeypatch):
     """Nothing is read in the background: what is there was asked for."""
-    monkeypatch.setattr(Arriving, "begin", lambda self: None)
+    monkeypatch.setattr(Arriving, "begin", lambda self, tell: None)
 
 
 def arriving(path: Path) -> Arriving:
@@ -56,9 +56,32 @@ def test_what_is_asked_for_is_there_and_the_rest_is_not_waited_for(path, case):
     assert not coming.ct.voxels[:, :, 0].any()
 
 
+def test_one_slice_is_read_alone_and_the_volume_is_not_filled_for_it(path, case):
+    coming = arriving(path)
+    for axis, index in ((2, 199), (1, 0), (0, 33)):
+        hu, marks = coming.alone(axis, index)
+        assert np.array_equal(hu, case[0].voxels.take(index, axis))
+        assert np.array_equal(marks, case[1].voxels.take(index, axis))
+        assert not coming.there(axis, range(index, index + 1))
+    assert not coming.ct.voxels.any()
+
+
+def test_what_lies_near_the_slice_that_is_looked_at_comes_first(path, monkeypatch):
+    coming = arriving(path)
+    order = []
+    read = Arriving._read
+    monkeypatch.setattr(Arriving, "_read", lambda self, axis, layer: (order.append(layer), read(self, axis, layer)))
+    coming.alone(2, 150)
+    coming.whole()
+    layer = 150 // coming._block[2]
+    assert order[0] == layer
+    assert set(order[:3]) == {layer - 1, layer, layer + 1}
+    assert sorted(order) == list(range(len(order)))
+
+
 def test_the_rest_comes_in_the_background(path, case):
     coming = arriving(path)
-    coming.begin().join(60)
+    coming.begin(lambda: None).join(60)
     assert coming.complete
     assert np.array_equal(coming.ct.voxels, case[0].voxels)
     assert np.array_equal(coming.labels.voxels, case[1].voxels)
@@ -121,7 +144,7 @@ def test_what_the_background_could_not_read_is_read_when_it_is_needed(path, case
             raise DamagedError("a cut")
 
         cut.setattr(PackedFile, "patch", gone)
-        coming.begin().join(60)
+        coming.begin(lambda: None).join(60)
         assert not coming.complete
         with pytest.raises(DamagedError):
             coming.need(0, range(3, 4))

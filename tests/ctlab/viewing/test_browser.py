@@ -237,6 +237,33 @@ def test_the_body_is_turned_by_keys_alone_and_begins_again(reader):
     assert (told["azimuth"], told["elevation"], told["rendering"], told["overlay"]) == (0, 0, "surfaces", "none")
 
 
+def test_one_finger_is_the_chosen_tool_and_a_tap_sets_the_crosshair(reader):
+    reader.touch(AXIAL, [(0, 0), (20, 0), (60, 0)])
+    told = reader.rest()["state"]
+    assert told["width"] > 1550
+    assert told["voxel"] == [15, 15, 10]
+    reader.choose_tool("slices")
+    reader.touch(AXIAL, [(0, -10), (0, 0), (0, 7)])
+    assert reader.rest()["state"]["voxel"] == [15, 15, 7]
+    reader.touch(AXIAL, [(0, 0), (0, -8), (0, -11)])
+    assert reader.rest()["state"]["voxel"] == [15, 15, 9]
+    reader.touch(AXIAL, [reader.screen(AXIAL, 12, 9)])
+    assert reader.rest()["state"]["voxel"] == [SHAPE[0] - 1 - 12, SHAPE[1] - 1 - 9, 9]
+
+
+def test_two_fingers_zoom_and_move_the_slice_whatever_the_tool(reader):
+    before = [reader.screen(AXIAL, *place) for place in ((0, 0), (20, 10))]
+    reader.choose_tool("brush")
+    reader.touch(AXIAL, [(-20, 0), (-30, 0), (-40, 0)], [(20, 0), (30, 0), (40, 0)])
+    zoomed = [reader.screen(AXIAL, *place) for place in ((0, 0), (20, 10))]
+    assert np.subtract(*zoomed) == pytest.approx(2 * np.subtract(*before), rel=0.02)
+    reader.touch(AXIAL, [(-20, 0), (-10, 15), (10, 30)], [(20, 0), (30, 15), (50, 30)])
+    moved = [reader.screen(AXIAL, *place) for place in ((0, 0), (20, 10))]
+    assert np.subtract(moved, zoomed) == pytest.approx(np.array([[30, 30], [30, 30]]), abs=1.5)
+    told = reader.rest()
+    assert (told["state"]["voxel"], told["state"]["width"], told["corrections"]) == ([15, 15, 10], 1500, 0)
+
+
 def test_a_cell_moves_what_is_shown(reader):
     reader.run("viewer.voxel, viewer.window = (3, 4, 5), 'bone'")
     reader.page.wait(20, "voxel of the cell", lambda: reader.viewer()["state"]["voxel"] == [3, 4, 5] or None)
@@ -254,6 +281,33 @@ def test_slices_can_be_looked_at_while_a_cell_runs(reader):
         assert reader.page.kernel_state() == "busy"
     finally:
         (reader.folder / "tutorials" / "enough").touch()
+
+
+HELD_BACK = """
+import pathlib, time
+from ctlab.viewing.stacking import Stacking
+from tests.ctlab.samples import series, write_series
+reading = Stacking._whole
+def later(self, tell):
+    while not pathlib.Path("go").exists(): time.sleep(0.05)
+    reading(self, tell)
+Stacking._whole = later
+display(ctlab.view(write_series(pathlib.Path("series"), series())))
+"""
+SECOND = "const [, second] = document.querySelectorAll('.ctlab-viewer'); return second?.ctlab?.panes?.length === 3 && "
+
+
+def test_a_series_begins_with_its_own_slice_and_the_other_planes_follow(reader):
+    def second(what: str) -> bool | None:
+        return reader.driver.execute_script(SECOND + what) or None
+
+    reader.run(HELD_BACK)
+    planes = "second.ctlab.panes.map((pane) => [pane.bitmap !== null, pane.waits].join()).join(' ') === "
+    reader.page.wait(20, "axial slice", lambda: second(planes + "'true,false false,true false,true'"))
+    (reader.folder / "tutorials" / "go").touch()
+    reader.page.wait(20, "other planes", lambda: second(planes + "'true,false true,false true,false'"))
+    reader.page.wait(20, "rest", lambda: second("second.ctlab.told().exact"))
+    reader.run("Stacking._whole = reading")
 
 
 def test_a_person_finds_it_in_the_notebook_and_moves_it(reader):

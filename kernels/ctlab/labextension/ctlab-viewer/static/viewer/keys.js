@@ -1,6 +1,6 @@
 // What keys do while a pane has the focus; the same as OHIF's where it has them.
 
-const TOOLS = { w: "window", p: "pan", z: "zoom", r: "ruler", a: "angle", g: "region", b: "brush", e: "eraser", l: "lasso" };
+const TOOLS = { w: "window", s: "scroll", p: "pan", z: "zoom", r: "ruler", a: "angle", g: "region", b: "brush", e: "eraser", l: "lasso" };
 const STEPS = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
 const WINDOW_STEP = 1.1;
 const LEVEL_STEP = 0.05;

@@ -21,6 +21,8 @@ export class Pane {
     this.shown = "";
     this.number = 0;
     this.exact = false;
+    // For a slice of a case of which not enough was read yet.
+    this.waits = false;
     this.since = 0;
     this.bitmap = null;
     this.index = -1;
@@ -120,7 +122,18 @@ export class Pane {
       return;
     }
     this.bitmap?.close();
-    Object.assign(this, { bitmap, index, shown: key, number, exact });
+    Object.assign(this, { bitmap, index, shown: key, number, exact, waits: false });
+    this.draw();
+  }
+
+  hold() {
+    this.waits = true;
+    this.empty();
+  }
+
+  empty() {
+    this.bitmap?.close();
+    this.bitmap = null;
     this.draw();
   }
 
@@ -147,6 +160,12 @@ export class Pane {
       context.imageSmoothingEnabled = true;
       context.imageSmoothingQuality = right - left < this.bitmap.width ? "high" : "low";
       context.drawImage(this.bitmap, left, top, right - left, bottom - top);
+    }
+    if (this.waits) {
+      context.font = FONT;
+      context.textAlign = "center";
+      context.textBaseline = "middle";
+      write(context, fill(this.host.facts.words.controls.reading, { percent: Math.floor(this.host.share * 100) }), this.wide / 2, this.high / 3);
     }
     this.host.paintOver(this, context);
     this.paintCross(context);

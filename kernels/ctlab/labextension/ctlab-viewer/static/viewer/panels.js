@@ -67,7 +67,7 @@ export class Panels {
       const found = facts.windows.findIndex(({ name }) => name === value);
       if (found >= 0) host.preset(found, at);
     });
-    const tools = ["window", "pan", "zoom", "ruler", "angle", "region", "brush", "eraser", "lasso"];
+    const tools = ["window", "scroll", "pan", "zoom", "ruler", "angle", "region", "brush", "eraser", "lasso"];
     const named = tools.filter((each) => facts.correctable || !["brush", "eraser", "lasso"].includes(each))
       .map((each) => [each, words[`tool${each[0].toUpperCase()}${each.slice(1)}`]]);
     this.tool = this.choice(words.tool, named, host.tool, (value) => host.choose(value));

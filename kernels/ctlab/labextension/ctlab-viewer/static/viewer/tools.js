@@ -2,6 +2,7 @@
 
 const CLICK_PX = 3;
 const NOTCH_PX = 40;
+const SLICE_PX = 5;
 const POINTS = { ruler: 2, angle: 3, region: 2 };
 
 export class Tools {
@@ -103,6 +104,10 @@ export class Tools {
       // A whole pane across doubles or halves a wide window several times, and moves a narrow one by little.
       const width = Math.max(1, drag.width * Math.exp((right / pane.wide) * 2));
       this.host.change({ width: Math.round(width), level: Math.round(drag.level + (down / pane.high) * Math.max(drag.width, 100)) }, at);
+    } else if (drag.kind === "scroll") {
+      const steps = Math.trunc(down / SLICE_PX);
+      if (steps !== (drag.steps ?? 0)) this.host.step(pane, steps - (drag.steps ?? 0), at);
+      drag.steps = steps;
     } else if (drag.kind === "pan") {
       pane.pan = [pane.pan[0] + here[0] - drag.last[0], pane.pan[1] + here[1] - drag.last[1]];
       pane.draw();

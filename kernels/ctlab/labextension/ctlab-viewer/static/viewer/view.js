@@ -53,6 +53,8 @@ class Viewer {
     this.drawn = 1;
     this.measures = [];
     this.playing = false;
+    this.share = 0;
+    this.refused = false;
     this.tools = new Tools(this);
     this.flow = new Flow(this);
     this.pendingMeasures = new Map();
@@ -69,7 +71,7 @@ class Viewer {
   }
 
   heard(content, buffers) {
-    if (content.view !== this.id && content.is !== "state") return;
+    if (content.view !== this.id && !["state", "arriving"].includes(content.is)) return;
     const act = this[`on_${content.is}`];
     if (act !== undefined) act.call(this, content, buffers);
   }
@@ -77,18 +79,22 @@ class Viewer {
   // With what came along with the widget; what has changed since comes with the answer to "hello".
   async begin(facts, first) {
     this.build(facts);
-    const made = first.map((each) => createImageBitmap(new Blob([each], { type: "image/png" })));
+    const made = first.map((each) => (each.byteLength > 0 ? createImageBitmap(new Blob([each], { type: "image/png" })) : null));
     const keys = this.panes.map((pane) => pane.wanted());
     this.panes.forEach((pane, each) => {
       pane.asked = keys[each];
     });
     const bitmaps = await Promise.all(made);
-    this.panes.forEach((pane, each) => pane.show(bitmaps[each], pane.slice(), keys[each], 0, true));
+    this.panes.forEach((pane, each) => {
+      if (bitmaps[each] === null) pane.hold();
+      else pane.show(bitmaps[each], pane.slice(), keys[each], 0, true);
+    });
     this.ask({ do: "hello" });
   }
 
-  on_hello({ state, revision, bookmarks }) {
+  on_hello({ state, revision, bookmarks, share, refused }) {
     this.on_state({ state, revision, but: "" });
+    this.on_arriving({ share, refused });
     this.panels.showBookmarks(bookmarks);
     if (this.facts.overlays.length > 1) this.act("volumes");
   }
@@ -111,6 +117,25 @@ class Viewer {
     this.flow.want();
   }
 
+  // How much of a case that is still being read is there; panes that wait for all of it are asked for again then.
+  on_arriving({ share, refused }) {
+    this.share = share;
+    if (refused) this.refuse(refused);
+    for (const pane of this.panes) {
+      if (!pane.waits) continue;
+      if (share === 1) pane.asked = "";
+      pane.draw();
+    }
+    if (share === 1 && !refused) this.flow.want();
+  }
+
+  // What was shown of it is no CT that may be looked at.
+  refuse(text) {
+    this.refused = true;
+    this.problem.textContent = text;
+    for (const pane of this.panes) pane.empty();
+  }
+
   on_state({ state, but, revision }) {
     if (but === this.id || this.state === null) return;
     // What was changed here since stays: the kernel will hear of it with the next question.
@@ -123,16 +148,25 @@ class Viewer {
     const asked = this.flow.answered(content.number);
     if (this.revision < content.revision) this.revision = content.revision;
     if (asked === undefined) return;
-    const made = content.panes.map((_, each) => createImageBitmap(new Blob([buffers[each]], { type: content.type })));
-    const bitmaps = await Promise.all(made).catch(() => []);
+    this.share = content.share;
+    const decode = (bytes) => (bytes.byteLength > 0 ? createImageBitmap(new Blob([bytes], { type: content.type })) : null);
+    const bitmaps = await Promise.all(content.panes.map((_, each) => decode(buffers[each]))).catch(() => []);
+    if (this.refused) return;
     asked.asked.forEach(({ pane, key }, each) => {
       if (bitmaps[each] === undefined) pane.asked = "";
+      else if (bitmaps[each] === null) this.putOff(pane);
       else pane.show(bitmaps[each], content.panes[each].index, key, content.number, content.exact);
     });
     if (!content.exact) this.redraw();
     this.flow.pump();
     // After the frame in which the pictures were drawn, not before it.
     requestAnimationFrame(() => setTimeout(() => this.seen(asked, content, buffers)));
+  }
+
+  putOff(pane) {
+    pane.hold();
+    // It may have come while the answer was on its way.
+    if (this.share === 1) pane.asked = "";
   }
 
   seen(asked, content, buffers) {
@@ -244,7 +278,7 @@ class Viewer {
 
   inexact() {
     const active = this.active();
-    return [active, ...this.panes].filter((pane) => pane !== undefined && (!pane.exact || pane.shown !== pane.wanted()));
+    return [active, ...this.panes].filter((pane) => pane !== undefined && !pane.waits && (!pane.exact || pane.shown !== pane.wanted()));
   }
 
   waiting(yes) {
@@ -374,10 +408,12 @@ class Viewer {
   }
 
   probe(pane, point) {
+    if (pane.waits) return;
     this.flow.probe({ do: "probe", plane: pane.name, index: pane.slice(), point });
   }
 
   measuring(pane, kind, points, index) {
+    if (pane.waits) return;
     this.measures = this.measures.filter((each) => !each.open);
     const measure = { kind, points, plane: pane.name, index, text: "", open: true };
     this.measures.push(measure);
@@ -386,6 +422,7 @@ class Viewer {
   }
 
   measured(pane, kind, points, index) {
+    if (pane.waits) return;
     this.measures = this.measures.filter((each) => !each.open);
     const measure = { kind, points, plane: pane.name, index, text: "" };
     this.measures.push(measure);
@@ -469,7 +506,7 @@ class Viewer {
 
   // For whoever looks from outside: tests and measurements.
   told() {
-    const exact = this.panes.length > 0 && this.inexact().length === 0 && this.flow.open.size === 0 && Object.keys(this.dirty).length === 0;
+    const exact = this.panes.length > 0 && !this.panes.some(({ waits }) => waits) && this.inexact().length === 0 && this.flow.open.size === 0 && Object.keys(this.dirty).length === 0;
     const panes = this.panes.map((pane) => ({ name: pane.name, slice: pane.slice(), shown: pane.index, title: pane.title }));
     return { exact, panes, state: this.state, tool: this.tool, measures: this.measures, corrections: this.corrections };
   }
