@@ -69,8 +69,8 @@ def _go_away() -> list[int]:
         whole.append(self.stat().st_size)
         return read_bytes(self)
 
-    def distant_dicom(path: Path, mode: str) -> IO[Any]:
-        in_order(path)
+    def distant_dicom(path: str | Path, mode: str) -> IO[Any]:
+        in_order(Path(path))
         return open(path, mode)  # noqa: PTH123  (as pydicom does)
 
     far.os.pread = distant  # type: ignore[attr-defined]  # of this process alone
