@@ -123,3 +123,14 @@ def site_with_hub(site: Testbed) -> Testbed:
     """The same testbed, with authority, JupyterHub and page."""
     site.up()
     return site
+
+
+@pytest.fixture(scope="session")
+def site_on_pjm() -> Iterator[Testbed]:
+    """One testbed for all tests that need PJM: one line of its site file is another; whoever changes it puts it back."""
+    testbed = Testbed(f"t{os.getpid()}j")
+    try:
+        testbed.up(texts=Texts.on("pjm", testbed.source))
+        yield testbed
+    finally:
+        testbed.down()

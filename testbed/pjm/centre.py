@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from testbed.pjm.job import DELETED, ELAPSE, NO_FOLDER, NODE_DOWN, OVER, REASONS, WAITING, Job
+from testbed.pjm.job import DELETED, ELAPSE, FULL, NO_FOLDER, NODE_DOWN, OVER, REASONS, STOPPED, WAITING, Job
 from testbed.pjm.switches import Group, Switches
 
 
@@ -144,8 +144,9 @@ class Centre:
         since = now - job.changed
         if job.state == "ACC":
             job.enter("QUE", now)
-        elif job.state == "QUE" and not switches.hold_queue:
-            job.node = self._place(job, switches)
+        elif job.state == "QUE":
+            job.node = "" if switches.hold_queue else self._place(job, switches)
+            job.reason = "-" if job.node else STOPPED if switches.hold_queue else FULL
             if job.node:
                 job.enter("RNA", now)
         elif job.state == "RNA" and since >= switches.prologue_s:

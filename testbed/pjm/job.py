@@ -12,6 +12,8 @@ ON_A_NODE = frozenset({"RNA", "RNP", "RUN", "RNE", "RNO"})
 ELAPSE, DELETED, NODE_DOWN, NO_FOLDER = 11, 1, 20, 16
 """PJM codes."""
 REASONS = {ELAPSE: "ELAPSE LIMIT EXCEEDED", NO_FOLDER: "NO CURRENT DIR", NODE_DOWN: "NODE DOWN"}
+STOPPED, FULL = "RSCGRP STOP", "INSUFF NODE"
+"""Why a job waits: its group begins nothing; no node has room."""
 
 
 @dataclass

@@ -65,7 +65,7 @@ class Switches:
     accept_limit: int = 0
     """Jobs of one account that pjsub takes; 0: any number."""
     hold_queue: bool = False
-    """Nothing is begun."""
+    """Nothing is begun: the groups are stopped."""
     latency_s: float = 0.0
     """How long every command takes besides, in seconds."""
     prologue_s: float = 0.05

@@ -6,6 +6,7 @@ import time
 
 from testbed.layout import NODES
 from testbed.site import Testbed
+from tests.e2e.centre import jobs
 
 SYSTEM = ("/var/log/munge/", "/var/log/slurm/", "/var/spool/slurmd/cred_state", "/var/spool/pjm")
 """Where the batch system itself writes, whoever's job it runs."""
@@ -35,8 +36,6 @@ def left_behind(site: Testbed, person: str, before: set[str]) -> set[str]:
 def wait_until_empty(site: Testbed, seconds: float = 30) -> None:
     """Return when no job is left in the batch system; AssertionError after `seconds`."""
     end = time.monotonic() + seconds
-    pjm = site.host("hub").path("/usr/bin/pjstat").exists()
-    ask, rows = (["pjstat", "--data", "--choose=jid"], 1) if pjm else (["squeue", "--noheader"], 0)
-    while jobs := site.run("hub", ask, check=True).stdout.splitlines()[rows:]:
-        assert time.monotonic() < end, f"jobs are left:\n{jobs}"
+    while there := jobs(site):
+        assert time.monotonic() < end, f"jobs are left: {there}"
         time.sleep(0.2)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from selenium import webdriver
 
 from enclave.messages import ProofKind
-from testbed.build import Texts
-from testbed.site import Testbed
 from tests.spawner.hubs import free_ports
 from tests.spawner.stage import Munge, Stage, make_authorities
 
@@ -51,14 +47,3 @@ def chromium():
     driver.set_page_load_timeout(60)
     yield driver
     driver.quit()
-
-
-@pytest.fixture(scope="session")
-def site_on_pjm():
-    """One testbed for all tests that need PJM: one line of its site file is another; whoever changes it puts it back."""
-    testbed = Testbed(f"t{os.getpid()}j")
-    try:
-        testbed.up(texts=Texts.on("pjm", testbed.source))
-        yield testbed
-    finally:
-        testbed.down()

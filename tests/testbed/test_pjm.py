@@ -234,6 +234,23 @@ def test_what_does_not_fit_waits(house):
     assert house.state(numbers[2]) == "RUN"
 
 
+def test_the_list_says_why_a_job_waits_until_it_does_no_longer(house):
+    def why(number: int) -> str:
+        house.step()
+        return house.say("pjstat", "--data", "--choose=jid,ermsg", str(number)).out.splitlines()[1].removeprefix(f",{number},")
+
+    four = SCRIPT.replace("gpu=1", "gpu=4")
+    numbers = [house.running(four), house.running(four), house.submit(four)]
+    house.step()
+    full = why(numbers[2])
+    house.turn(hold_queue=True)
+    stopped = why(numbers[2])
+    house.turn(hold_queue=False)
+    house.end(numbers[0])
+
+    assert (full, stopped, why(numbers[2])) == ("INSUFF NODE", "RSCGRP STOP", "-")
+
+
 def test_cores_that_a_node_has_not_are_waited_for_too(house):
     house.turn(groups={"cx-link": Group(("cx01",), 4, cores=3)})
     numbers = [house.submit(SCRIPT.replace("gpu=1", "vnode-core=2")) for _ in range(2)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,15 +15,13 @@ from testbed.pjm.switches import Switches, load, text
 from tests.testbed.test_pjm import GROUPS, SCRIPT, House
 
 PLAIN_HEAD = (
-    "JOB_ID     JOB_NAME   MD ST  USER     START_DATE      ELAPSE_LIM            NODE_REQUIRE    "
-    "VNODE  CORE V_MEM       \n"
+    "JOB_ID     JOB_NAME   MD ST  USER     START_DATE      ELAPSE_LIM            NODE_REQUIRE    VNODE  CORE V_MEM       \n"
 )
 FULL_HEAD = (
     "JOB_ID     JOB_NAME   MD ST  USER     GROUP    START_DATE      ELAPSE_TIM ELAPSE_LIM            NODE_REQUIRE    VNODE  CORE "
     "V_MEM        V_POL E_POL RANK      LST EC  PC  SN PRI ACCEPT         RSC_GRP  REASON          \n"
 )
 """As a terminal's log of a real machine shows them, 218 characters."""
-
 
 
 @pytest.fixture
@@ -77,6 +77,15 @@ def test_a_job_that_is_over_is_seen_with_h_and_perhaps_for_a_while_without(house
     house.centre.jobs[number].ended -= 3 * 86_400
     assert str(number) not in house.say("pjstat", "-H", "day=2").out
     assert "PJM 0203" in house.say("pjstat", "-H", "day=0").err
+
+
+@pytest.mark.parametrize(("history_days", "there"), [(3, False), (5, True)])
+def test_how_far_back_h_goes_that_does_not_say(house, history_days, there):
+    house.turn(history_days=history_days)
+    number = house.running()
+    house.end(number)
+    house.centre.jobs[number].ended -= 4 * 86_400
+    assert (str(number) in house.say("pjstat", "-H").out) is there
 
 
 @pytest.mark.parametrize("sees_all", [False, True])
@@ -154,3 +163,11 @@ def test_the_statistics_of_a_job_show_neither_its_script_nor_its_environment(hou
 def test_switches_are_read_as_they_were_written(tmp_path):
     (tmp_path / "pjm.json").write_text(text(Switches(groups=GROUPS, linger_s=3)))
     assert load(tmp_path / "pjm.json") == Switches(groups=GROUPS, linger_s=3)
+
+
+def test_no_switch_is_there_that_no_test_turns():
+    tests = [*Path(__file__).parent.glob("test_pjm*.py"), *(Path(__file__).parents[1] / "spawner").glob("test_pjm*.py")]
+    turned = "".join(path.read_text() for path in tests)
+    assert [
+        each.name for each in dataclasses.fields(Switches) if f"{each.name}=" not in turned and f'"{each.name}"' not in turned
+    ] == []
