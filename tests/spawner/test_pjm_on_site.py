@@ -162,6 +162,22 @@ async def test_at_the_centres_limit_the_enclave_ends_by_itself_and_states_what_w
     assert [each.path for host in ("cx01", "cx02") for each in site_on_pjm.kept(host)] == []
 
 
+async def test_where_the_enclave_is_killed_at_once_hub_and_cloud_still_state_the_end_and_nobody_calls_it_clean(site_on_pjm):
+    async with person(site_on_pjm, "tanaka") as tanaka:
+        await tanaka.ask_for_server({"destination": "cloud", "gpus": 1, "hours": 1})
+        await tanaka.wait_until_ready()
+        await tanaka.open_lab()
+        [[job, *_]] = jobs(site_on_pjm)
+        # An operator's, which the emulator turns into a kill without a warning.
+        site_on_pjm.run("hub", ["pjdel", job], check=True)
+        end = await until(lambda: [each for each in audit(site_on_pjm) if ends(each, job)])
+
+    statement = await stated(site_on_pjm, end[0]["session"])
+    assert (end[0]["reason"], statement.enclave, statement.epilog) == (Reason.CANCELLED, None, None)
+    assert (statement.hub.ended, statement.cloud.open, statement.verdict) == (True, 0, Verdict.NOT_INSPECTED)
+    assert [each.path for host in ("cx01", "cx02") for each in site_on_pjm.kept(host)] == []
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "reason"),
     [
@@ -224,6 +240,14 @@ async def test_jobs_go_on_without_the_daemon_of_the_emulator_and_the_next_one_kn
     assert known[short].seconds is not None
     hub.run(["pjdel", long], user="rs-tanaka", check=True)
     await until(lambda: not any("600.5" in each.argv for node in ("cx01", "cx02") for each in site_on_pjm.host(node).processes()))
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 1.5])
+def test_a_centre_that_is_slow_to_answer_answers_all_the_same(site_on_pjm, latency_s):
+    with turned(site_on_pjm, latency_s=latency_s):
+        began = time.monotonic()
+        assert jobs(site_on_pjm) == []
+        assert time.monotonic() - began > latency_s
 
 
 async def test_a_job_whose_node_is_lost_is_over_and_its_code_says_so(site_on_pjm):
