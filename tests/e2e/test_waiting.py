@@ -9,18 +9,13 @@ import json
 
 import pytest
 
-from testbed.site import Testbed
 from tests.e2e.axe import faults
 from tests.e2e.browser import Browser
+from tests.e2e.centre import delete, jobs, paused
 
 pytestmark = pytest.mark.site
 
 STATES = "return [...document.querySelectorAll('#steps li')].map(each => [each.dataset.step, each.dataset.state || ''])"
-
-
-def partition(site: Testbed, state: str) -> None:
-    """Let the CT nodes take new jobs (`up`), or not (`down`)."""
-    site.run("hub", ["scontrol", "update", "partition=ct-link", f"state={state}"], check=True)
 
 
 def steps(page: Browser) -> dict[str, str]:
@@ -39,8 +34,7 @@ def test_waiting_over_a_restart_being_told_and_reading_who_ended_it(visitor, sit
     site, page = site_with_hub, visitor(person, language)
     page.open("/hub/spawn")
     found = {"form": faults(page)}
-    partition(site, "down")
-    try:
+    with paused(site):
         ask(page)
         page.get("#steps li[data-state=done] time[datetime]")
         found["waiting"] = faults(page)
@@ -59,8 +53,6 @@ def test_waiting_over_a_restart_being_told_and_reading_who_ended_it(visitor, sit
 
         # Whoever looks elsewhere finds the word in the title. (A browser without a screen never says of itself that nobody looks.)
         page.driver.execute_script("Object.defineProperty(document, 'visibilityState', { value: 'hidden' })")
-    finally:
-        partition(site, "up")
     page.wait(60, "title that says so", lambda: page.driver.title.startswith("✔") or None)
     assert set(steps(page).values()) == {"done"}
     page.get("#open").click()
@@ -81,16 +73,13 @@ def test_waiting_over_a_restart_being_told_and_reading_who_ended_it(visitor, sit
 def test_one_click_leaves_the_queue_and_no_job_is_left(visitor, site_with_hub):
     page = visitor("tanaka", "en")
     # A node may still be tidying up after somebody else's.
-    page.wait(60, "an empty queue", lambda: not site_with_hub.run("hub", ["squeue", "--noheader"], check=True).stdout or None)
-    partition(site_with_hub, "down")
-    try:
+    page.wait(60, "an empty queue", lambda: not jobs(site_with_hub) or None)
+    with paused(site_with_hub):
         ask(page)
         page.get("#leave:enabled").click()
         page.wait(30, "home page", lambda: page.driver.current_url.endswith("/hub/home") or None)
         assert "You left the queue before the session began. Nothing was lost." in page.get(".ending").text
-        assert site_with_hub.run("hub", ["squeue", "--noheader"], check=True).stdout == ""
-    finally:
-        partition(site_with_hub, "up")
+        assert jobs(site_with_hub) == []
 
 
 def test_an_end_by_the_computing_centre_is_told_where_the_notebook_was(visitor, site_with_hub):
@@ -98,9 +87,9 @@ def test_an_end_by_the_computing_centre_is_told_where_the_notebook_was(visitor, 
     page.choose(destination="cloud", gpus=1, hours=1)
     page.press_start()
     page.wait_for_lab()
-    job = site_with_hub.run("hub", ["squeue", "--noheader", "--format=%i"], check=True).stdout.strip()
-    site_with_hub.run("hub", ["scancel", job], check=True)
-    page.wait(60, "the job's end", lambda: not site_with_hub.run("hub", ["squeue", "--noheader"], check=True).stdout or None)
+    [job] = jobs(site_with_hub)
+    delete(site_with_hub, job)
+    page.wait(60, "the job's end", lambda: not jobs(site_with_hub) or None)
 
     def told() -> str | None:
         page.open("/hub/user/suzuki/lab")
