@@ -15,7 +15,7 @@ from babel.messages.pofile import read_po
 import phrases
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("spawner", "enclave", "kernels")
+ROOMS = ("spawner", "enclave", "kernels", "linkbench")
 KEYWORDS = {"_": None, "N_": None}
 PLACEHOLDER = re.compile(r"\{[a-z_]*[^{}]*\}|%\([a-z_]+\)[sd]|%[sd]")
 PRODUCT_NAMES = re.compile(r"(JupyterLab|JupyterHub|GPU|CPU|CT|V-Net|Dice|OpenID Connect)")

@@ -21,6 +21,7 @@ ROOMS = {
     "phrases": "phrases",
     "dataowner": "dataowner",
     "kernels/ctlab": "ctlab",
+    "linkbench": "linkbench",
 }
 """Folder in the checkout, and in the wheel."""
 
