@@ -16,7 +16,7 @@ from ctlab.plots import curves
 from ctlab.readers import load, load_labels, place, series
 from ctlab.scores import Scores, evaluate
 from ctlab.storage import storage_status
-from ctlab.training import TrainingResult, train
+from ctlab.training import TrainingResult, train, train_in_background
 from ctlab.viewer import view
 from ctlab.viewing.widget import Viewer
 from ctlab.volume import Labels, Volume
@@ -61,6 +61,7 @@ __all__ = [
     "should_stop",
     "storage_status",
     "train",
+    "train_in_background",
     "view",
     "work_folder",
 ]

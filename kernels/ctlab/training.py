@@ -97,6 +97,53 @@ def train(
     Raises CohortError when no training or no validation case can be used, and CheckpointError when the folder holds an unfinished
     training of other cases or settings, and CtlabError while another one is under way there.
     """
+    target, run = _started(
+        cohort, preset, folder, epochs, seed, seconds_left=seconds_left, resume=resume, save_every_s=save_every_s, memory=memory
+    )
+    _watch(run, report or _print_line)
+    RUNS.fetched(target)
+    return run.result()
+
+
+def train_in_background(
+    cohort: Cohort,
+    preset: str | Preset = "vnet",
+    *,
+    folder: str | Path | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    seconds_left: Callable[[], float] | None = None,
+    resume: bool = True,
+    save_every_s: float = EVERY_S,
+    memory: float | None = None,
+) -> Run[TrainingResult]:
+    """As `train`, but returns at once: the training goes on while other cells run, shown in this cell with its curves and buttons.
+
+    `run.control` holds it (`pause`, `go_on`) and ends it (`stop`); `train` with the same arguments waits for its result. While no
+    cell runs and nobody is there, a session counts as unused, and may end: so wait with `train` before going away.
+
+    Raises CtlabError while another one is under way in `folder`. What goes wrong later is raised by `run.result()` and `train`.
+    """
+    _, run = _started(
+        cohort, preset, folder, epochs, seed, seconds_left=seconds_left, resume=resume, save_every_s=save_every_s, memory=memory
+    )
+    board.show(run)
+    return run
+
+
+def _started(
+    cohort: Cohort,
+    preset: str | Preset,
+    folder: str | Path | None,
+    epochs: int | None,
+    seed: int,
+    *,
+    seconds_left: Callable[[], float] | None,
+    resume: bool,
+    save_every_s: float,
+    memory: float | None,
+) -> tuple[Path, Run[TrainingResult]]:
+    """The folder of a training and the training that runs there: the one that was asked for, begun now unless it is under way."""
     chosen = find_preset(preset)
     if epochs is not None:
         chosen = replace(chosen, epochs=epochs)
@@ -124,9 +171,7 @@ def train(
         raise CtlabError(
             N_("Another training is under way in {folder}. Stop it first, or choose another folder with folder=."), folder=target
         )
-    _watch(run, report or _print_line)
-    RUNS.fetched(target)
-    return run.result()
+    return target, run
 
 
 RUNS: Runs[TrainingResult] = Runs()

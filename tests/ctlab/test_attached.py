@@ -12,7 +12,7 @@ from ctlab.errors import CtlabError
 from ctlab.network import PRESETS
 from ctlab.phantoms import make_cohort
 from ctlab.trainer import Trainer
-from ctlab.training import train
+from ctlab.training import train, train_in_background
 
 from tests.ctlab.test_resume import small
 
@@ -86,6 +86,18 @@ def test_a_training_that_is_held_when_the_session_ends_is_saved(cohort, tmp_path
     caller.join()
     assert whole[0].stopped_early
     assert list(tmp_path.glob("state-*.pt"))
+
+
+def test_one_in_the_background_goes_on_by_itself_and_the_same_call_waits_for_it(cohort, tmp_path, held):
+    run = train_in_background(cohort, folder=tmp_path)
+    assert not run.over
+    with pytest.raises(CtlabError, match="Another training is under way"):
+        train_in_background(cohort, folder=tmp_path, seed=1)
+    assert train_in_background(cohort, folder=tmp_path) is run
+    held.set()
+    result = train(cohort, folder=tmp_path, report=quietly)
+    assert result is run.result()
+    assert training.RUNS.find(tmp_path) is None
 
 
 def test_presets_of_ones_own_can_be_given(cohort, tmp_path):

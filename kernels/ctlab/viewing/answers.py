@@ -163,14 +163,18 @@ def answer(desk: Desk, question: Question, here: Here) -> Answer:
     if isinstance(question, Act):
         return _acted(desk, question)
     if isinstance(question, Mark):
-        window = here.look.window
-        place = Bookmark(
-            voxel=here.voxel, plane=here.plane, width=window.width, level=window.level, note=question.note, who=person(), when=now()
-        )
-        desk.keep_bookmarks([*desk.bookmarks, place])
+        bookmark(desk, here, question.note)
     elif isinstance(question, Unmark):
         desk.keep_bookmarks([each for number, each in enumerate(desk.bookmarks) if number != question.place])
     return Answer({"is": "bookmarks", "bookmarks": _bookmarks(desk)})
+
+
+def bookmark(desk: Desk, here: Here, note: str) -> Bookmark:
+    """A new bookmark at `here`, kept. Raises BookmarkError when it can't be written."""
+    width, level = here.look.window.width, here.look.window.level
+    place = Bookmark(voxel=here.voxel, plane=here.plane, width=width, level=level, note=note, who=person(), when=now())
+    desk.keep_bookmarks([*desk.bookmarks, place])
+    return place
 
 
 def _probed(desk: Desk, asked: Probe) -> Answer:

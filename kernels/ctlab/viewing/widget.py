@@ -22,6 +22,7 @@ from ctlab.errors import CtlabError
 from ctlab.text import say
 from ctlab.viewing import answers
 from ctlab.viewing.answers import Answer
+from ctlab.viewing.bookmarks import NOTE_LENGTH, Bookmark
 from ctlab.viewing.desk import Desk
 from ctlab.viewing.flow import Flow, Stats
 from ctlab.viewing.messages import Hello, Question, See, State, parse
@@ -120,6 +121,27 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
         """The labels as they are now, corrections included, as an image of their own."""
         with self._lock:
             return self._desk.labels
+
+    def fill_between(self, value: int, plane: str = "axial") -> int:
+        """Label `value` between the slices of `plane` that have it, as the button does; how many voxels changed.
+
+        Raises LabelError where no slice lies between two that have it, KeyError for an unknown plane.
+        """
+        with self._lock:
+            changed = self._desk.fill(PLANES[plane], value)
+            if changed and self.overlay == Overlay.NONE:
+                self.overlay = Overlay.LABELS
+            self._changed({})
+        return changed
+
+    def bookmark(self, note: str) -> Bookmark:
+        """A bookmark where the crosshair is, kept with those that are there; a view that is open lists it when it is opened again.
+
+        Raises BookmarkError when they can't be read or written.
+        """
+        with self._lock:
+            self._desk.read_bookmarks()
+            return answers.bookmark(self._desk, self._here, note[:NOTE_LENGTH])
 
     def save(self) -> str:
         """The corrected labels as a new version; the path of its file. Raises a CtlabError when there is none to save."""

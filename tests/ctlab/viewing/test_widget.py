@@ -256,6 +256,17 @@ def test_labels_can_be_drawn_where_there_were_none():
     assert viewer.labels.values() == (3,)
 
 
+def test_a_cell_fills_between_the_slices_that_have_a_label():
+    voxels = LIVER.voxels.copy()
+    voxels[:, :, 8:12] = 0
+    viewer = ctlab.view(body(), Labels(voxels, LIVER.geometry, LIVER.name, LIVER.names))
+    assert viewer.fill_between(1) == 10 * 10 * 4
+    assert viewer.labels is not None
+    assert np.array_equal(viewer.labels.voxels, LIVER.voxels)
+    assert Browser(viewer).ask(do="act", what="undo")["changed"]
+    assert np.array_equal(viewer.labels.voxels, voxels)
+
+
 def test_a_comparison_names_each_label_and_the_largest_mistakes():
     browser = Browser(ctlab.view(body(), LIVER, compare=TRUTH))
     told = browser.ask(do="act", what="compare")
@@ -275,6 +286,15 @@ def test_bookmarks_are_kept_for_the_next_time(tmp_path):
     browser.ask(do="unmark", place=1)
     (place,) = Browser(ctlab.view(body(), folder=tmp_path)).ask(do="hello")["bookmarks"]
     assert (list(place["voxel"]), place["width"], place["note"]) == ([1, 2, 3], 80, "結節")
+
+
+def test_a_cell_s_bookmark_joins_those_that_are_there(tmp_path):
+    Browser(ctlab.view(body(), LIVER, folder=tmp_path)).ask(do="mark", note="first")
+    viewer = ctlab.view(body(), LIVER, folder=tmp_path)
+    viewer.voxel = (4, 5, 6)
+    assert viewer.bookmark("second").voxel == (4, 5, 6)
+    found = Browser(ctlab.view(body(), folder=tmp_path)).ask(do="hello")["bookmarks"]
+    assert [each["note"] for each in found] == ["first", "second"]
 
 
 def test_statistics_count_what_was_sent():
