@@ -227,6 +227,8 @@ class Welcome(Message, frozen=True, kw_only=True):
     storage: StorageWords = StorageWords()
     notice: Text = ""
     """What has to stand in sight for the session's whole life, in the person's language; empty: nothing."""
+    tutorials: Text = "Tutorials"
+    """What the tutorials are called in the Lab's launcher, in the person's language."""
 
 
 class Level(enum.StrEnum):

@@ -7,6 +7,7 @@ fit for its place: everything but the cloud in memory, nothing that needs the In
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ import msgspec
 
 from enclave.gpus import visible
 from enclave.messages import Welcome
+from enclave.presets import FOLDER, Card
 from enclave.sandbox import HUB_SOCKET, KERNELS
 
 KERNEL = "ct"
@@ -141,10 +143,11 @@ def early_environment(home: str, python: str, inherited: dict[str, str]) -> dict
     }
 
 
-def settings(welcome: Welcome, home: str, placeholder: str) -> Settings:
+def settings(welcome: Welcome, home: str, placeholder: str, tutorials: Sequence[Card] = ()) -> Settings:
     """Environment and files for the server of `welcome`'s person, whose home is `home`.
 
     `placeholder` stands where the hub's token would: the doorway puts the token itself into the calls that need it.
+    `tutorials` are those whose copies the person finds in their folder.
     """
     folder = welcome.destination.folder.strip("/")
     hub = f"http+unix://{quote(HUB_SOCKET, safe='')}/hub/api"
@@ -163,7 +166,7 @@ def settings(welcome: Welcome, home: str, placeholder: str) -> Settings:
         "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:8888{welcome.base_url}",
         "JUPYTERHUB_SERVICE_PREFIX": welcome.base_url,
         "JUPYTERHUB_ROOT_DIR": f"{home}/cloud",
-        "JUPYTERHUB_DEFAULT_URL": f"/lab/tree/{quote(folder)}/tutorials",
+        "JUPYTERHUB_DEFAULT_URL": f"/lab/tree/{quote(folder)}/{FOLDER}",
         "LANG": "ja_JP.UTF-8" if japanese else "C.UTF-8",
         "LANGUAGE": welcome.language,
         "RENKEI_MOUNT": f"{home}/cloud",
@@ -181,6 +184,7 @@ def settings(welcome: Welcome, home: str, placeholder: str) -> Settings:
                 "lockedExtensions": dict.fromkeys(_DISABLED_PLUGINS, True),
                 "buildAvailable": False,
                 "buildCheck": False,
+                **launcher(tutorials, f"{folder}/{FOLDER}", welcome.tutorials),
             }
         ),
         f"{home}/.ipython/profile_default/ipython_config.json": json.dumps(_IPYTHON),
@@ -189,6 +193,14 @@ def settings(welcome: Welcome, home: str, placeholder: str) -> Settings:
         plugin = "lab/user-settings/@jupyterlab/translation-extension/plugin.jupyterlab-settings"
         files[f"{jupyter}/{plugin}"] = json.dumps({"locale": "ja_JP"})
     return Settings(environment=environment, files=files)
+
+
+def launcher(tutorials: Sequence[Card], folder: str, section: str) -> dict[str, object]:
+    """What the page tells the Lab's launcher (labextension/renkei-tutorials): its section, whose cards open files of `folder`."""
+    if not tutorials:
+        return {}
+    cards = [msgspec.to_builtins(each) for each in tutorials]
+    return {"renkeiTutorials": {"section": section, "folder": folder, "cards": cards}}
 
 
 def notice_style(notice: str) -> str:

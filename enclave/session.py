@@ -197,7 +197,9 @@ class Session:
         if self._server is None:
             await self._mounted.wait()
             self._server = stage.start_server()
-        self._server.tell(msgspec.json.encode(settings(welcome, stage.home, placeholder())))
+        copied = self._presets(welcome)
+        cards = () if copied is None else await asyncio.to_thread(presets.cards, copied)
+        self._server.tell(msgspec.json.encode(settings(welcome, stage.home, placeholder(), cards)))
         await _answer(self._server, doorway)
         return self._server
 
@@ -206,15 +208,21 @@ class Session:
         self._witness.mounted()
         self._mounted.set()
         self._tell(Event(phase=Phase.SERVER))
-        if self._early.order.presets and not welcome.destination.read_only:
+        if (copied := self._presets(welcome)) is not None:
             try:
-                await asyncio.to_thread(presets.copy, Path(self._early.order.presets, welcome.language), own)
+                await asyncio.to_thread(presets.copy, copied, own)
             except OSError as error:
                 said = f"the presets can't be written: {error.strerror}"
                 if not sshfs.running:
                     raise SessionFailure(Reason.MOUNT_FAILED, said) from error
                 # The folder is full, or something else is called like theirs: only a session lets its person put that in order.
                 self._tell(Event(phase=Phase.SERVER, detail=said))
+
+    def _presets(self, welcome: Welcome) -> Path | None:
+        """The folder of the notebooks of which the person gets copies; None where nobody does."""
+        if not self._early.order.presets or welcome.destination.read_only:
+            return None
+        return Path(self._early.order.presets, welcome.language)
 
     async def _until_the_end(self, welcome: Welcome, stage: Stage, sshfs: Child, server: Child) -> Reason | None:
         assert self._beating is not None  # noqa: S101  (for the type checker: the doors are open)

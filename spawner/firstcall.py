@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from enclave.messages import Destination, Finding, ProofKind, Reason, Start, Welcome, binding
-from phrases import translator
+from phrases import N_, translator
 from spawner import fitness, reasons
 from spawner.allowance import allowance
 from spawner.audit import Audit, AuditError
@@ -171,6 +171,7 @@ class FirstCall:
         except DatabaseDownError as error:
             session.fail(Reason.DATABASE_DOWN, str(error))
             raise RefusedError(503, Reason.DATABASE_DOWN, str(error)) from error
+        tell = translator(saved.request.language)
         return Welcome(
             key=key_of_later_calls,
             user=saved.user,
@@ -187,7 +188,8 @@ class FirstCall:
             allowance=allowance(self.site.session, self.outflows.of(saved.user), saved.request.language),
             clock=clock(saved.request.language),
             storage=storage_words(saved.request.language),
-            notice=translator(saved.request.language)(reasons.DEMONSTRATION) if self.site.hub.demonstration else "",
+            notice=tell(reasons.DEMONSTRATION) if self.site.hub.demonstration else "",
+            tutorials=tell(N_("Tutorials")),
         )
 
     def _fit(self, session: Session, findings: tuple[Finding, ...], node: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enclave.presets import Card
 from enclave.server_config import early_environment, notice_style, settings
 from tests.enclave.samples import TOKEN, welcome
 
@@ -100,3 +101,20 @@ def test_a_notice_stands_in_the_lab_and_can_not_leave_its_string(notice):
 def test_without_a_notice_there_is_none():
     assert notice_style("") == ""
     assert MADE.files[f"{HOME}/.jupyter/custom/custom.css"] == ""
+
+
+def page_config(made):
+    return json.loads(made.files[f"{HOME}/.jupyter/labconfig/page_config.json"])
+
+
+def test_the_page_says_which_tutorials_the_launcher_shows():
+    made = settings(welcome(tutorials="チュートリアル"), HOME, "placeholder", (Card("00_x.ipynb", "ようこそ"),))
+    assert page_config(made)["renkeiTutorials"] == {
+        "section": "チュートリアル",
+        "folder": "people/jrs0017/tutorials",
+        "cards": [{"file": "00_x.ipynb", "title": "ようこそ"}],
+    }
+
+
+def test_without_tutorials_the_launcher_has_no_section():
+    assert "renkeiTutorials" not in page_config(MADE)
