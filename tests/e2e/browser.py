@@ -42,8 +42,11 @@ _REMEMBER = """
         sessionStorage.setItem("shown", JSON.stringify(shown));
       }).observe(line, { childList: true });
     });
+    addEventListener("click", ({ isTrusted }) => {
+      if (isTrusted) sessionStorage.setItem("clicks", Number(sessionStorage.getItem("clicks")) + 1);
+    }, true);
 """
-"""Remembers each sentence of the waiting page, however soon the next page replaces it."""
+"""Remembers each sentence of the waiting page, however soon the next page replaces it, and how often somebody clicked."""
 RUN_MENU = {"en": "Run", "ja": "実行"}
 _T = TypeVar("_T")
 
@@ -130,7 +133,9 @@ class Browser:
             self.open("/hub/spawn")
         self.get("#spawn_form")
         for name, value in choices.items():
-            self.get(f"#{name} option[value='{value}']").click()
+            option = self.get(f"#{name} option[value='{value}']")
+            if not option.is_selected():
+                option.click()
 
     def press_start(self) -> None:
         """Send the form."""
@@ -186,6 +191,28 @@ class Browser:
         self.driver.get(urljoin(self.driver.current_url, f"{self._home()}lab/tree/{path}"))
         self.get(".jp-Notebook .jp-CodeCell", 60)
         self.wait(60, "kernel", lambda: self.kernel_state() == "idle" or None)
+
+    def open_tutorial(self, path: str) -> None:
+        """The same, with nothing left of what was open before: no other notebook, no kernel."""
+        for kernel in self.ask("api/kernels"):
+            self.ask(f"api/kernels/{kernel['id']}", "DELETE")
+        self.open_notebook(f"{path}?reset")
+
+    def cards(self, section: str) -> list[str]:
+        """The titles of the launcher's cards in a section, in their order."""
+        self.get(f".jp-LauncherCard[data-category='{section}']", 60)
+        return [each.text for each in self.driver.find_elements(By.CSS_SELECTOR, f".jp-LauncherCard[data-category='{section}']")]
+
+    def press_card(self, title: str) -> None:
+        """Choose a card of the launcher that opens a notebook; returns when its kernel is there."""
+        cards = self.driver.find_elements(By.CSS_SELECTOR, ".jp-LauncherCard")
+        next(each for each in cards if each.text == title).click()
+        self.get(".jp-Notebook .jp-CodeCell", 60)
+        self.wait(60, "kernel", lambda: self.kernel_state() == "idle" or None)
+
+    def clicks(self) -> int:
+        """How often a person has clicked since the window was opened."""
+        return int(self.driver.execute_script("return sessionStorage.getItem('clicks')") or 0)
 
     def run_all(self) -> None:
         """Run → Run All Cells, by the menu."""
@@ -253,15 +280,15 @@ class Browser:
         kernels = self.ask("api/kernels")
         return str(kernels[0]["execution_state"]) if kernels else ""
 
-    def ask(self, path: str) -> Any:
-        """What the person's server answers to a GET by their browser."""
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """What the person's server answers to their browser; None where it has nothing to say."""
         script = """
             const done = arguments[arguments.length - 1];
             const token = (document.cookie.match(/(?:^|; )_xsrf=([^;]*)/) || [])[1] || "";
-            const asked = fetch(arguments[0], { headers: { "X-XSRFToken": token } });
-            asked.then(a => a.json()).then(done, e => done({ failed: String(e) }));
+            const asked = fetch(arguments[0], { method: arguments[1], headers: { "X-XSRFToken": token } });
+            asked.then(a => a.status === 204 ? null : a.json()).then(done, e => done({ failed: String(e) }));
         """
-        return self.driver.execute_async_script(script, f"{self._home()}{path}")
+        return self.driver.execute_async_script(script, f"{self._home()}{path}", method)
 
     def _home(self) -> str:
         return f"/user/{urlsplit(self.driver.current_url).path.split('/')[2]}/"

@@ -1,20 +1,27 @@
 """The tutorials: one program in two languages, which runs from top to bottom and does what its text says."""
 
+import csv
 import json
 import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from ctlab import Cohort, dice, load_labels, load_model
+from ctlab import Cohort, dice, load_labels, load_model, open_case
 from ctlab.phantoms import Marking, make_cohort
 from nbclient import NotebookClient
 
+RunAll = Callable[[str, str, Path], str]
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in (ROOT / "notebooks" / "en").glob("*.ipynb"))
 LONGEST_S = 600
 """What a cell may take here, where other tests may run beside it; a session by itself is to end in 300 s (docs/benchmarks.md)."""
+
+pytestmark = pytest.mark.timeout(1500)
 
 
 def _read(language: str, name: str) -> nbformat.NotebookNode:
@@ -50,32 +57,47 @@ def test_a_tutorial_is_about_ten_short_cells_for_the_ct_kernel(language, name):
     assert all(len(cell.splitlines()) <= 6 for cell in code)
 
 
-@pytest.fixture
-def ct_kernel(monkeypatch, tmp_path):
-    """The project's CT kernel, and nothing of the machine's own Jupyter."""
-    shared = tmp_path / "jupyter"
-    (shared / "kernels").mkdir(parents=True)
-    (shared / "kernels" / "ct").symlink_to(ROOT / "kernels" / "ct")
-    monkeypatch.setenv("JUPYTER_PATH", str(shared))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "kernels"))))
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Data sets as the testbed's cloud has them."""
+    folder = tmp_path_factory.mktemp("datasets")
+    make_cohort(folder / "phantom-chest", 8, 3, 1, marking=Marking.LUNGS)
+    (folder / "real-ct").symlink_to(ROOT / "testbed" / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_all(tmp_path_factory, data) -> Iterator[RunAll]:
+    """`run_all(name, language, work)`: what the notebook's code cells printed and showed, with the project's CT kernel alone."""
+    folder = tmp_path_factory.mktemp("jupyter")
+    (folder / "kernels").mkdir()
+    (folder / "kernels" / "ct").symlink_to(ROOT / "kernels" / "ct")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(folder))
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "kernels"))))
+        patch.setenv("CTLAB_DATA", str(data))
+
+        def run(name: str, language: str, work: Path) -> str:
+            patch.setenv("CTLAB_WORK", str(work))
+            patch.setenv("LANGUAGE", language)
+            notebook = _read(language, name)
+            NotebookClient(notebook, timeout=LONGEST_S, kernel_name="ct").execute()
+            return json.dumps([cell.get("outputs", []) for cell in notebook.cells], ensure_ascii=False)
+
+        yield run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, run_all) -> tuple[Path, str]:
+    """The work folder after the first tutorial, and what that showed."""
+    work = tmp_path_factory.mktemp("trained")
+    return work, run_all("01_vnet_tutorial.ipynb", "ja", work)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
-@pytest.mark.usefixtures("ct_kernel")
-def test_run_all_trains_scores_shows_and_keeps(monkeypatch, tmp_path):
-    data, work = tmp_path / "datasets", tmp_path / "work"
-    make_cohort(data / "phantom-chest", 8, 3, 1, marking=Marking.LUNGS)
-    (data / "real-ct").symlink_to(ROOT / "testbed" / "data")
-    monkeypatch.setenv("CTLAB_DATA", str(data))
-    monkeypatch.setenv("CTLAB_WORK", str(work))
-    monkeypatch.setenv("LANGUAGE", "ja")
-    notebook = _read("ja", "01_vnet_tutorial.ipynb")
-
-    NotebookClient(notebook, timeout=LONGEST_S, kernel_name="ct").execute()
-
-    outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells], ensure_ascii=False)
+def test_the_first_one_trains_scores_shows_and_keeps(trained, data):
+    work, outputs = trained
     assert "肺" in outputs
     assert "image/png" in outputs
     model = load_model(work / "training" / "best.pt")
@@ -85,3 +107,79 @@ def test_run_all_trains_scores_shows_and_keeps(monkeypatch, tmp_path):
         prediction.check_fits(ct)
         assert np.allclose(prediction.geometry.affine, ct.geometry.affine)
         assert dice(truth, prediction)[1] >= 0.9
+
+
+BOTH = pytest.mark.parametrize("language", ["en", "ja"])
+
+
+@pytest.mark.slow
+@BOTH
+def test_the_welcome_says_where_things_are_and_shows_a_ct(run_all, data, tmp_path, language):
+    outputs = run_all("00_welcome.ipynb", language, tmp_path)
+    assert str(data) in outputs
+    assert str(tmp_path) in outputs
+    assert "MB/s" in outputs
+    assert {"en": "CPU, which is slower", "ja": "CPUで計算します"}[language] in outputs or "GPU" in outputs
+    assert "image/png" in outputs
+
+
+@pytest.mark.slow
+@BOTH
+def test_a_correction_becomes_a_version_of_its_own(run_all, data, tmp_path, language):
+    run_all("02_look_and_correct.ipynb", language, tmp_path)
+    truth = open_case(data / "real-ct" / "chest").labels
+    (saved,) = (tmp_path / "labels").glob("*.nii.gz")
+    corrected = load_labels(saved)
+    assert dice(truth, corrected)[1] > 0.99
+    assert (corrected.voxels[:, :, 60:66] == 1).any()
+    assert [place["note"] for place in json.loads((tmp_path / "bookmarks" / "chest.json").read_text())["places"]] == ["tutorial 02"]
+
+
+@pytest.mark.slow
+@BOTH
+def test_what_can_not_be_used_is_named_mended_and_packed(run_all, tmp_path, language):
+    outputs = run_all("03_own_dicom.ipynb", language, tmp_path)
+    said = {
+        "en": (
+            "0 training and 1 validation cases can be used, 2 can't.",
+            "1 training and 1 validation cases can be used, 0 can't.",
+        ),
+        "ja": ("学習用 0、検証用 1。使用できない症例：2。", "学習用 1、検証用 1。使用できない症例：0。"),
+    }
+    assert all(sentence in outputs for sentence in said[language])
+    assert all(refused in outputs for refused in ("IMG0040.dcm", "155 × 111 × 127"))
+    packed = Cohort(tmp_path / "my-cohort-packed")
+    assert [case.name for case in (*packed.train, *packed.val)] == ["case-001", "case-002"]
+    assert packed.train[0].labels.values() == (1, 2, 4)
+    assert packed.val[0].labels.values() == (5,)
+
+
+@pytest.mark.slow
+@BOTH
+def test_a_long_run_is_stopped_by_hand_and_by_time_and_goes_on(run_all, tmp_path, language):
+    outputs = run_all("04_long_runs.ipynb", language, tmp_path)
+    assert outputs.count("True ") >= 2
+    assert "False 2" in outputs
+    assert not list((tmp_path / "long-run").glob("state-*.pt")), "a finished training leaves no state"
+
+
+@pytest.mark.slow
+@BOTH
+def test_a_whole_cohort_becomes_a_table_and_dicom(run_all, trained, tmp_path, language):
+    (tmp_path / "training").mkdir()
+    shutil.copy(trained[0] / "training" / "best.pt", tmp_path / "training")
+    outputs = run_all("05_lungs_report.ipynb", language, tmp_path)
+    with (tmp_path / "lungs" / "report.csv").open(encoding="utf-8-sig") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["case"] for row in rows] == ["case-009", "case-010", "case-011", "chest", "chest-dicom"]
+    assert all(500 < float(row["lungs_ml"]) < 12_000 for row in rows)
+    assert (tmp_path / "lungs" / "chest-dicom.seg.dcm").is_file()
+    assert "AUTOMATIC" in outputs
+
+
+@pytest.mark.slow
+@BOTH
+def test_the_link_is_measured_and_nothing_stays(run_all, tmp_path, language):
+    outputs = run_all("06_link.ipynb", language, tmp_path)
+    assert re.search(r"cloud: [\d.]+ / [\d.]+ / [\d.]+ ms", outputs)
+    assert list(tmp_path.iterdir()) == []
