@@ -200,7 +200,8 @@ def launcher(tutorials: Sequence[Card], folder: str, section: str) -> dict[str, 
     if not tutorials:
         return {}
     cards = [msgspec.to_builtins(each) for each in tutorials]
-    return {"renkeiTutorials": {"section": section, "folder": folder, "cards": cards}}
+    # As a text: of each table in this file Jupyter makes a list of the names that are switched on.
+    return {"renkeiTutorials": json.dumps({"section": section, "folder": folder, "cards": cards})}
 
 
 def notice_style(notice: str) -> str:

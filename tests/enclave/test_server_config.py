@@ -109,7 +109,7 @@ def page_config(made):
 
 def test_the_page_says_which_tutorials_the_launcher_shows():
     made = settings(welcome(tutorials="チュートリアル"), HOME, "placeholder", (Card("00_x.ipynb", "ようこそ"),))
-    assert page_config(made)["renkeiTutorials"] == {
+    assert json.loads(page_config(made)["renkeiTutorials"]) == {
         "section": "チュートリアル",
         "folder": "people/jrs0017/tutorials",
         "cards": [{"file": "00_x.ipynb", "title": "ようこそ"}],
