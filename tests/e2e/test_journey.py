@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ctlab import Cohort, dice, load_labels, load_model
 
 from enclave import presets
 from testbed.site import Testbed
@@ -30,15 +33,37 @@ SECTION = {"en": "Tutorials", "ja": "チュートリアル"}
 FIRST_S, FIRST_CLICKS = 180, 6
 """From an open browser to the first segmentation in sight, a slow mount included; nothing is chosen in the form."""
 OTHERS = {
-    "ja": ("00_welcome.ipynb", "02_look_and_correct.ipynb", "03_own_dicom.ipynb"),
+    "ja": ("00_welcome.ipynb", "02_look_and_correct.ipynb", "03_own_dicom.ipynb", "05_lungs_report.ipynb"),
     "en": ("04_long_runs.ipynb", "05_lungs_report.ipynb", "06_link.ipynb"),
 }
-"""Which of the other tutorials are run in the browser, on the mount; tests/notebooks runs each of them in both languages."""
+"""Which of the other tutorials are run in the browser, on the mount; tests/notebooks has the other languages."""
 
 
 def own_files(site: Testbed, account: str) -> set[str]:
     """Paths below the own area of a cloud account, on the cloud's disk."""
     return set(site.run("cloud", ["find", f"/srv/cloud/people/{account}", "-type", "f"], check=True).stdout.split())
+
+
+def check_predictions(training: Path, phantoms: Path) -> None:
+    """What the first tutorial left on the cloud's disk: its network finds the lungs of each phantom that it was not shown."""
+    model = load_model(training / "best.pt")
+    cases = Cohort(phantoms).val
+    assert len(cases) == 3
+    for case in cases:
+        ct, truth = case.load()
+        prediction = load_labels(training / "predictions" / f"{case.name}.nii.gz", model.names)
+        prediction.check_fits(ct)
+        assert np.allclose(prediction.geometry.affine, ct.geometry.affine)
+        assert dice(truth, prediction)[1] >= 0.9
+
+
+def check_report(path: Path) -> None:
+    """The table of tutorial 05, with the DICOM segmentation of the scan that came as DICOM beside it."""
+    with path.open(encoding="utf-8-sig") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["case"] for row in rows] == ["case-009", "case-010", "case-011", "chest", "chest-dicom"]
+    assert all(500 < float(row["lungs_ml"]) < 12_000 for row in rows)
+    assert (path.parent / "chest-dicom.seg.dcm").is_file()
 
 
 @pytest.mark.parametrize(
@@ -86,8 +111,9 @@ def test_from_the_login_to_a_trained_network_and_nothing_left(visitor, site_with
     assert page.hosts() == {site.url.removeprefix("http://")}
 
     made = own_files(site, account) - before
-    assert [path for path in made if path.endswith(".pt")], made
-    assert [path for path in made if path.endswith(".nii.gz")], made
+    (network,) = (path for path in made if path.endswith("/training/best.pt"))
+    check_predictions(site.host("cloud").path(network).parent, site.host("cloud").path("/srv/cloud/datasets/phantom-chest"))
+    check_report(site.host("cloud").path(next(path for path in made if path.endswith("/lungs/report.csv"))))
 
     page.stop()
     wait_until_empty(site)
