@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from babel.messages.pofile import read_po
 import phrases
 
 ROOT = Path(__file__).parents[2]
+CATALOGUE = ROOT / "phrases" / "locale" / "ja" / "renkei.po"
 ROOMS = ("spawner", "enclave", "kernels", "linkbench")
 KEYWORDS = {"_": None, "N_": None}
 PLACEHOLDER = re.compile(r"\{[a-z_]*[^{}]*\}|%\([a-z_]+\)[sd]|%[sd]")
@@ -44,7 +46,7 @@ def _extract() -> Iterator[tuple[str, str]]:
 
 def catalogue() -> Catalog:
     """The Japanese catalogue."""
-    with (ROOT / "phrases" / "locale" / "ja" / "renkei.po").open("rb") as stream:
+    with CATALOGUE.open("rb") as stream:
         return read_po(stream, locale="ja", abort_invalid=True)
 
 
@@ -57,6 +59,13 @@ def test_every_marked_text_has_its_japanese():
     untranslated = {text: place for text, place in marked().items() if japanese(text) == text and not PRODUCT_NAMES.fullmatch(text)}
 
     assert untranslated == {}
+
+
+def test_no_text_has_two_translations():
+    """Of two, the later one would be read, and the other edited."""
+    said = re.findall(r'^msgid ((?:".*"\n)+)', CATALOGUE.read_text(), flags=re.MULTILINE)
+
+    assert [text for text, count in Counter(said).items() if count > 1] == []
 
 
 def test_the_catalogue_holds_no_guess_and_nothing_that_nobody_says():
