@@ -67,7 +67,8 @@ def stay(testbed: Testbed) -> None:
 
 def main() -> int:
     """Bring it up, stay, take it away."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: whoever was started in the background of a script has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="demo")
     parser.add_argument("--scheduler", choices=("slurm", "pjm"), default="slurm", help="which batch system the site has")
