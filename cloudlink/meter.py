@@ -9,9 +9,11 @@ from collections.abc import Callable
 _SLICE = 0.1
 _KEPT = 50
 """Slices: 5 s."""
+_STEADY = 5
+"""Slices that make a habit."""
 _RTT_KEPT = 10.0
-LEAST = 1_048_576
-"""Bytes under way before anything is known: 8 ms at 130 MB/s."""
+LEAST = 2_097_152
+"""Bytes under way before anything is known: OpenSSH's window for one connection, 8 ms at 260 MB/s."""
 
 
 class Meter:
@@ -41,6 +43,12 @@ class Meter:
         """Bytes a second in the best tenth of the last seconds."""
         return max(self._slices) / _SLICE
 
+    @property
+    def steady_rate(self) -> float:
+        """Bytes a second of the last half second in which something came: one fast tenth is no habit."""
+        whole = list(self._slices)[-_STEADY - 1 : -1]
+        return sum(whole) / (_STEADY * _SLICE)
+
     def window(self, most: int) -> int:
-        """Twice round trip times rate, so that it grows as long as the line gives more; between LEAST and `most`."""
-        return max(LEAST, min(most, int(2 * self.round_trip * self.rate)))
+        """Twice round trip times rate, so that it grows as long as the line gives more; LEAST at least, and `most` at most."""
+        return min(most, max(LEAST, int(2 * self.round_trip * self.rate)))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cloudlink.files import OpenFile
     from cloudlink.session import Session
 
-_ENOUGH = 1_048_576
-"""Bytes in one round trip that one connection carries: half of OpenSSH's window."""
+_ENOUGH = 1_703_936
+"""Bytes in one round trip that one connection carries: OpenSSH's window of 2 MiB, less what its answers take."""
 _RETRY_SECONDS = 15.0
 _CALM_SECONDS = 5.0
 """After a cut: an ssh's handshake takes a processor for a tenth of a second, and first everybody shall go on."""

@@ -248,7 +248,7 @@ class Reads:
         number = connection.number(block)
         connection.send(requests.read_packet(number, remote, block.number * BLOCK, BLOCK))
         self._sweep()
-        self.pool.consider(self.meter.round_trip * self.meter.rate)
+        self.pool.consider(self.meter.round_trip * self.meter.steady_rate)
 
     def changed(self, file: OpenFile) -> None:
         """Its content is about to change."""

@@ -135,3 +135,19 @@ def test_more_is_under_way_the_longer_and_the_faster_the_line():
     assert 200e6 < meter.rate < 300e6
     assert meter.window(10**9) == 2 * 0.01 * meter.rate
     assert meter.window(2_000_000) == 2_000_000
+
+
+def test_a_short_burst_is_no_reason_for_another_connection():
+    now = 0.0
+    meter = Meter(lambda: now)
+    for step in range(100):
+        now = step / 100
+        meter.answered(20_000_000 if step == 50 else 1_000_000, 0.01)
+
+    assert meter.rate > 250e6
+    assert 100e6 < meter.steady_rate < 150e6
+    for step in range(100, 200):
+        now = step / 100
+        meter.answered(2_500_000, 0.01)
+
+    assert 200e6 < meter.steady_rate < 300e6
