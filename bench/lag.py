@@ -135,9 +135,7 @@ def measure(options: argparse.Namespace) -> Report:
                     lags[name].append(round(_await(workers, over), 2))
                     say(f"{name}: {lags[name][-1]} (over at {over:.3f}, load {os.getloadavg()[0]:.0f})")
                     time.sleep(options.quiet)
-    detail: dict[str, object] = {
-        name: {"median": statistics.median(each), "longest": max(each)} for name, each in lags.items()
-    }
+    detail: dict[str, object] = {name: {"median": statistics.median(each), "longest": max(each)} for name, each in lags.items()}
     detail |= {"load": options.load, "load_average": round(os.getloadavg()[0], 1), "times": options.times}
     unit = "s from the line's return to the last program's next success"
     return Report(bench="lag", value=max(max(each) for each in lags.values()), unit=unit, better="lower", detail=detail)

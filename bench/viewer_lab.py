@@ -121,10 +121,11 @@ def _serve(folder: Path, cells: Sequence[str]) -> tuple[str, subprocess.Popen[by
         "ServerApp": {
             "ip": "127.0.0.1", "port": port, "port_retries": 0, "root_dir": str(served), "allow_root": True, "open_browser": False,
             "tornado_settings": {"headers": {"Content-Security-Policy": CONTENT_SECURITY_POLICY}},
+            "kernel_websocket_connection_class": "bench.prompt.PromptConnection",
         },
         "IdentityProvider": {"token": ""},
         "MappingKernelManager": {"untracked_message_types": [*SAYS_NOTHING_OF_CELLS]},
-        "ZMQChannelsWebsocketConnection": {"iopub_data_rate_limit": 20_000_000},
+        "PromptConnection": {"iopub_data_rate_limit": 20_000_000},
         "LabApp": {"extra_labextensions_path": [str(ROOT / "kernels" / "ctlab" / "labextension")], "news_url": None},
     }  # fmt: skip
     (config / "jupyter_server_config.json").write_text(json.dumps(traits))

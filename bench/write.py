@@ -9,10 +9,11 @@ from bench.distance import Arm, Ends, Samples, arms, faster, line_check, parser,
 from bench.report import Report
 
 SIZE_MB = 256
+DISTANCES_MS = (0.0, 3.0, 8.0)
 
 
 def measure(here: Ends, options: argparse.Namespace) -> Report:
-    """Each piece is a new file: written, fsync, closed, compared on the cloud's disk, removed."""
+    """Each piece is a new file: written, fsync, closed, compared on the cloud's disk, removed. Then both at several distances."""
 
     def written(arm: Arm, samples: Samples, number: int) -> None:
         name = f"written-{arm.name}-{number}"
@@ -23,6 +24,12 @@ def measure(here: Ends, options: argparse.Namespace) -> Report:
     ratio = faster(found)
     line = line_check(here, SIZE_MB * 2**20 / min(found["plain"].seconds) / 1e6)
     detail = told(found) | {"ratio": ratio, "line": line}
+    if not options.quick:
+        distances = {}
+        for milliseconds in DISTANCES_MS:
+            both = Arm("link", arms(options)[0].ssh_command, milliseconds), Arm("plain", None, milliseconds)
+            distances[f"{milliseconds:.0f} ms"] = told(rounds(both, max(2, options.rounds // 2), written))
+        detail["both_at"] = distances
     return Report(
         bench="write", value=ratio.median, unit="link at 8 ms / plain at 0 ms (throughput)", better="higher", detail=detail
     )
