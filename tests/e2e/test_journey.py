@@ -113,7 +113,7 @@ def test_from_the_login_to_a_trained_network_and_nothing_left(visitor, site_with
     made = own_files(site, account) - before
     (network,) = (path for path in made if path.endswith("/training/best.pt"))
     check_predictions(site.host("cloud").path(network).parent, site.host("cloud").path("/srv/cloud/datasets/phantom-chest"))
-    check_report(site.host("cloud").path(next(path for path in made if path.endswith("/lungs/report.csv"))))
+    check_report(site.host("cloud").path(next(path for path in made if path.endswith("/tutorial-05/report.csv"))))
 
     page.stop()
     wait_until_empty(site)
