@@ -133,7 +133,6 @@ class FirstCall:
             key = requested_key(start.tls_request)
         except (ProofError, BadRequestError) as error:
             raise RefusedError(403, Reason.PROOF_REFUSED, str(error)) from error
-        session.note(Step.PREFLIGHT)
         status, addresses = await self._place(session, peer)
         if not {peer, host} <= set(addresses):
             said = f"called from {peer}, proved by {host}, but the job runs on {status.node}: {', '.join(addresses)}"
@@ -142,6 +141,9 @@ class FirstCall:
         self._not_again(session)
         if session.environment is None or session.failure is not None:
             raise RefusedError(409, Reason.PROOF_REFUSED, "nobody waits for the session any more")
+        # A job that calls does run, whether or not the batch system was heard to say so.
+        session.note(Step.RUNNING)
+        session.note(Step.PREFLIGHT)
         self._fit(session, start.findings, status.node or peer)
         saved = session.saved
         session.enter(State.STARTING)

@@ -51,7 +51,7 @@ def form(page: Browser, told: Told) -> Pages:
 
 def session(site: Testbed, page: Browser, told: Told) -> Pages:
     """From the queue to an end that the computing centre brings about."""
-    by_the_clock = tuple(told(reasons.STEPS[step][1]) for step in (Step.QUEUED, Step.SCHEDULER_SILENT, Step.RUNNING))
+    by_the_clock = tuple(told(reasons.STEPS[step][1]) for step in (Step.QUEUED, Step.SCHEDULER_SILENT))
     why, place = told(reasons.waiting("PartitionDown")[0]), told(reasons.NEXT)
     page.choose(destination="cloud", gpus=1, hours=1)
     with paused(site):
@@ -67,8 +67,7 @@ def session(site: Testbed, page: Browser, told: Told) -> Pages:
         page.get("#start").click()
         page.get("#leave:enabled")
     shown = page.wait_for_lab()
-    # Of a queue without nodes there is a page above; on its last seconds, on who is slow to answer, and on whether the watcher sees
-    # that the job runs before the job itself calls, the clock decides.
+    # Of a queue without nodes there is a page above; on its last seconds, and on who is slow to answer, the clock decides.
     yield "steps of the start", "\n".join(each for each in dict.fromkeys(shown) if not each.startswith(by_the_clock))
     page.open("/hub/home")
     page.get(".session[data-state=running] #stop:enabled")

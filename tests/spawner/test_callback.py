@@ -257,7 +257,8 @@ async def test_events_tell_the_person_how_far_it_is(stage):
     for phase in (Phase.MOUNT, Phase.SERVER, Phase.READY):
         assert (await stage.post("event", encode(Event(phase=phase)), key=key))[0] == 204
 
-    assert [note.step for note in stage.session.notes] == [Step.PREFLIGHT, Step.CERTIFICATE, Step.MOUNT, Step.SERVER, Step.READY]
+    steps = [Step.RUNNING, Step.PREFLIGHT, Step.CERTIFICATE, Step.MOUNT, Step.SERVER, Step.READY]
+    assert [note.step for note in stage.session.notes] == steps
     assert stage.session.saved.state is State.RUNNING
 
 
