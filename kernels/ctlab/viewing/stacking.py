@@ -49,8 +49,10 @@ class Stacking:
         self._looked_at = self._count // 2
         self._there: set[int] = set()
         self._refusal: CtlabError | None = None
+        self._found_right = False
+        """What `read_series` said of it, if it was asked."""
         self._complete = False
-        self._reading = threading.Lock()
+        self._reading, self._asking = threading.Lock(), threading.Lock()
         self.ct = Volume(self._hu, geometry, name)
         self.labels: Labels | None = None
         self.label_voxels: Mapping[int, int] = {}
@@ -181,13 +183,21 @@ class Stacking:
             raise self._refusal
 
     def _refuse(self) -> None:
-        """Has the whole series read by the reader whose word counts. Raises what it says; keeps what it reads when it is right."""
-        try:
-            with reading(self._name):
-                self._hu[...] = read_series(self._folder, self._name).voxels
-        except StorageError:
-            raise
-        except CtlabError as error:
-            self._refusal = error
-            raise
-        self._there.update(range(self._count))
+        """Has the whole series read by the reader whose word counts. Raises what it says; keeps what it reads when it is right.
+
+        It is asked once: of many slices that look wrong, as many are found at the same time as are read at once.
+        """
+        with self._asking:
+            self._check_refused()
+            if self._found_right:
+                return
+            try:
+                with reading(self._name):
+                    self._hu[...] = read_series(self._folder, self._name).voxels
+            except StorageError:
+                raise
+            except CtlabError as error:
+                self._refusal = error
+                raise
+            self._there.update(range(self._count))
+            self._found_right = True

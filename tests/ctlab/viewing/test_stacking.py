@@ -9,6 +9,7 @@ import ctlab
 import numpy as np
 import pytest
 from ctlab.errors import CtlabError, MissingSliceError
+from ctlab.viewing import stacking
 from ctlab.viewing.stacking import Stacking
 from ctlab.viewing.widget import Viewer
 from pydicom.dataset import Dataset
@@ -125,6 +126,47 @@ def test_values_that_are_no_hu_refuse_the_series_in_the_readers_words(tmp_path, 
     viewer = ctlab.view(tmp_path)
     threads[0].join(60)
     assert viewer._desk.refusal == expected
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list:
+    """Each time that the reader of whole series was asked for its word."""
+    found: list = []
+    read = stacking.read_series
+    monkeypatch.setattr(stacking, "read_series", lambda *given: found.append(given) or read(*given))
+    return found
+
+
+def all_but_the_middle_steep(slices: list[Dataset]) -> None:
+    """What is looked at before anything is shown is right."""
+    for index, made in enumerate(slices):
+        made.RescaleSlope = 1 if index == len(slices) // 2 else 1000
+
+
+def test_many_slices_that_look_wrong_ask_the_reader_once(tmp_path, threads, asked):
+    slices = series()
+    all_but_the_middle_steep(slices)
+    write_series(tmp_path, slices)
+    expected = sentence(lambda: ctlab.load(tmp_path))
+    viewer = ctlab.view(tmp_path)
+    threads[0].join(60)
+    assert viewer._desk.refusal == expected
+    assert sentence(viewer._desk.whole) == expected
+    assert len(asked) == 1
+
+
+def test_many_slices_that_look_wrong_and_are_found_right_ask_the_reader_once(tmp_path, alone, asked):
+    slices = series()
+    all_but_the_middle_steep(slices)
+    write_series(tmp_path, slices)
+    viewer = ctlab.view(tmp_path)
+    # Sent again, rightly, after the headers were read.
+    for made in slices:
+        made.RescaleSlope = 1
+    write_series(tmp_path, slices)
+    viewer._desk.whole()
+    assert np.array_equal(viewer._desk.ct.voxels, ctlab.load(tmp_path).voxels)
+    assert len(asked) == 1
 
 
 def test_headers_that_make_no_stack_are_refused_at_once(tmp_path):
