@@ -53,7 +53,7 @@ def test_it_stays_until_it_is_to_go_and_leaves_nothing(end):
                 demo.send_signal(signal.SIGINT)
             else:
                 testbed.down()
-            assert demo.wait(90) == 0
+            assert demo.wait(30) == 0
             assert not testbed.complete
             assert processes.marked(testbed.name) == {}
         finally:
