@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from ctlab.network import HIGH_HU, LOW_HU
 from ctlab.resample import Prepared
 from ctlab.viewing.overlays import Paint, painted
-from ctlab.viewing.pictures import image
+from ctlab.viewing.pictures import image, side_by_side
 from ctlab.viewing.planes import Plane, cut
 from ctlab.viewing.windows import Bytes, Window, grey
 
@@ -19,7 +18,6 @@ MOST = 3
 """Cases that are shown, the first ones."""
 SIDE = 256
 """Pixels of a slice's longer side; they lie side by side."""
-GAP = 4
 WINDOW = Window(HIGH_HU - LOW_HU, (HIGH_HU + LOW_HU) / 2)
 """What networks see of the HU."""
 
@@ -49,16 +47,7 @@ class Gallery:
 
     def examples(self, epoch: int) -> Examples:
         """What was gathered after the epoch of that number."""
-        made = [each.convert("RGB") for each in self._made.values()]
-        high = max((each.height for each in made), default=1)
-        whole = Image.new("RGB", (max(1, sum(each.width + GAP for each in made) - GAP), high))
-        left = 0
-        for each in made:
-            whole.paste(each, (left, (high - each.height) // 2))
-            left += each.width + GAP
-        stream = io.BytesIO()
-        whole.save(stream, "PNG")
-        return Examples(epoch, tuple(self._made), stream.getvalue())
+        return Examples(epoch, tuple(self._made), side_by_side([each.convert("RGB") for each in self._made.values()]))
 
 
 def most_labelled(labels: Bytes) -> int:

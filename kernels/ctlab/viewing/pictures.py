@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ from ctlab.volume import Volume
 
 JPEG_QUALITY = 85
 """Of pictures while something moves; at rest the exact picture follows."""
+GAP = 4
+"""Pixels between pictures that lie side by side."""
 
 
 class Overlay(enum.StrEnum):
@@ -168,3 +170,16 @@ def image(pixels: Bytes) -> Image.Image:
         return Image.fromarray(pixels)
     rows, columns, _ = pixels.shape
     return Image.frombuffer("RGBX", (columns, rows), np.ascontiguousarray(pixels), "raw", "RGBX", 0, 1)
+
+
+def side_by_side(images: Sequence[Image.Image]) -> bytes:
+    """A PNG of `images` from left to right, as high as the highest, the others in the middle of that; a black pixel of none."""
+    high = max((each.height for each in images), default=1)
+    whole = Image.new("RGB", (max(1, sum(each.width + GAP for each in images) - GAP), high))
+    left = 0
+    for each in images:
+        whole.paste(each, (left, (high - each.height) // 2))
+        left += each.width + GAP
+    stream = io.BytesIO()
+    whole.save(stream, "PNG")
+    return stream.getvalue()

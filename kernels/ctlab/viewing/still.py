@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ctlab.viewing.pictures import Layers, Look, image, picture
+from ctlab.viewing.pictures import Layers, Look, image, picture, side_by_side
 from ctlab.viewing.planes import Plane, Voxel, picture_shape, pixel_mm
 
 HIGH = 320
 """Pixels of the picture's height."""
-GAP = 4
 
 
 @cache
@@ -33,14 +31,7 @@ def still(layers: Layers, voxel: Voxel, look: Look, planes: Sequence[Plane] = tu
         size = max(1, round(wide * scale)), max(1, round(high * scale))
         shown = image(picture(layers, plane, voxel[plane.axis], look)).convert("RGB").resize(size, Image.Resampling.BILINEAR)
         made.append(_lettered(shown, plane.letters))
-    whole = Image.new("RGB", (sum(each.width for each in made) + GAP * (len(made) - 1), HIGH))
-    left = 0
-    for each in made:
-        whole.paste(each, (left, (HIGH - each.height) // 2))
-        left += each.width + GAP
-    stream = io.BytesIO()
-    whole.save(stream, "PNG")
-    return stream.getvalue()
+    return side_by_side(made)
 
 
 def _lettered(shown: Image.Image, letters: str) -> Image.Image:

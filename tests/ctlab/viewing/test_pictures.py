@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ctlab.viewing.overlays import MATCH_COLOURS, Match, Paint, edges, match, painted
 from ctlab.viewing.palette import HATCHES, PALETTE, colour, stripes, style
-from ctlab.viewing.pictures import Cuts, Layers, Look, Overlay, jpeg, picture, png
+from ctlab.viewing.pictures import GAP, Cuts, Layers, Look, Overlay, jpeg, picture, png, side_by_side
 from ctlab.viewing.planes import Plane, Slab, cut, enlargement
 from ctlab.viewing.windows import SOURCES, WINDOWS, Window, grey
 from PIL import Image
@@ -50,6 +50,16 @@ def test_without_labels_a_picture_is_the_slice_in_grey(plane):
     assert pixels.shape == (plain.shape[0] * times[1], plain.shape[1] * times[0])
     if times == (1, 1):
         assert np.array_equal(pixels, plain)
+
+
+def test_pictures_side_by_side_stand_in_the_middle_of_the_highest():
+    sides = [Image.new("RGB", (2, 6), "red"), Image.new("RGB", (3, 2), "blue")]
+    whole = np.asarray(Image.open(io.BytesIO(side_by_side(sides))))
+    assert whole.shape == (6, 2 + GAP + 3, 3)
+    assert (whole[:, :2] == (255, 0, 0)).all()
+    assert (whole[2:4, -3:] == (0, 0, 255)).all()
+    assert np.count_nonzero(whole.any(axis=2)) == 2 * 6 + 3 * 2
+    assert Image.open(io.BytesIO(side_by_side([]))).size == (1, 1)
 
 
 def test_far_slices_are_interpolated_between_and_labels_are_not():
