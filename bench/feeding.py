@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ctlab.cohort import Case, Cohort
-from ctlab.farcase import FarCase
+from ctlab.cohort import Cohort
 from ctlab.feed import Feed
 from ctlab.network import PRESETS, Preset
-from ctlab.resample import prepare, working_shape
 from ctlab.sampling import Sampler
-from ctlab.tiers import Room, Tiers
+from ctlab.tiers import Room
 from ctlab.trainer import Trainer
+from ctlab.training import read_cases
 
 from bench.packreads import forget
 
@@ -37,18 +36,11 @@ class Data:
         cohort = Cohort(folder)
         self.folder, self.preset = folder, preset
         begun = time.perf_counter()
-        self.learn, self.judge = (self._read(cohort, part) for part in (cohort.train, cohort.val))
+        self.learn, self.judge = (read_cases(cohort, part, preset, Room(0)) for part in (cohort.train, cohort.val))
         self.first_s = time.perf_counter() - begun
         self._trainer: Trainer | None = None
-
-    def _read(self, cohort: Cohort, part: tuple[Case, ...]) -> Tiers:
-        tiers = Tiers(Room(0))
-        for case, ct, labels in cohort.loaded(tuple(replace(each) for each in part)):
-            made = prepare(case.name, ct.voxels, labels.voxels, working_shape(ct.geometry, self.preset.spacing_mm))
-            tiers.add(made, FarCase(replace(case), self.preset.spacing_mm).seen(case, made))
         if cohort.problems:
             raise ValueError(cohort.problems[0].text)
-        return tiers
 
     def rate(self, patches_a_second: float, seconds: float, seed: int) -> tuple[float, float]:
         """What a consumer of that rate met: which part of the time it waited, and patches a second."""

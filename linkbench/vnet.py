@@ -10,14 +10,13 @@ from pathlib import Path
 
 import torch
 from ctlab import farcase
-from ctlab.cohort import Case, Cohort
+from ctlab.cohort import Cohort
 from ctlab.errors import CtlabError
-from ctlab.farcase import FarCase
-from ctlab.network import PRESETS, Preset, device
+from ctlab.network import PRESETS, device
 from ctlab.precision import checked
-from ctlab.resample import prepare, working_shape
-from ctlab.tiers import Room, Tiers, room_for_cases
+from ctlab.tiers import Room, room_for_cases
 from ctlab.trainer import Trainer
+from ctlab.training import read_cases
 
 from linkbench.results import Curve, LinkbenchError, Trained
 from linkbench.settings import Settings
@@ -66,7 +65,7 @@ def trained(order: Order, where: torch.device) -> Trained:
         steps=settings.steps, epochs=settings.epochs,
     )  # fmt: skip
     cohort, room = Cohort(order.folder), Room(room_for_cases() // order.at_once)
-    learn, judge = (_read(cohort, part, preset, room) for part in (cohort.train, cohort.val))
+    learn, judge = (read_cases(cohort, part, preset, room) for part in (cohort.train, cohort.val))
     if cohort.problems:
         raise LinkbenchError(N_("A phantom could not be used: {text}"), text=cohort.problems[0].text)
     read_s = time.perf_counter() - begun
@@ -97,12 +96,3 @@ def trained(order: Order, where: torch.device) -> Trained:
             validation_loss=tuple(1 - each.mean_dice for each in history),
         ),
     )
-
-
-def _read(cohort: Cohort, part: tuple[Case, ...], preset: Preset, room: Room) -> Tiers:
-    """The cases of `part`, each read once, as a training of `ctlab` reads them."""
-    tiers = Tiers(room)
-    for case, ct, labels in cohort.loaded(tuple(replace(each) for each in part)):
-        made = prepare(case.name, ct.voxels, labels.voxels, working_shape(ct.geometry, preset.spacing_mm))
-        tiers.add(made, FarCase(replace(case), preset.spacing_mm).seen(case, made))
-    return tiers

@@ -276,7 +276,7 @@ def _trainer(cohort: Cohort, preset: Preset, seed: int, tell: Callable[[str], ob
     if warning:
         tell(warning)
     left = Room(room_for_cases() if memory is None else int(memory))
-    learn, judge = (_tiers(cohort, part, preset, left) for part in (cohort.train, cohort.val))
+    learn, judge = (read_cases(cohort, part, preset, left) for part in (cohort.train, cohort.val))
     names = _label_names(cohort.names, learn)
     return Trainer(preset, learn, judge, names, seed=seed, where=where, precision=precision, tell=tell)
 
@@ -336,8 +336,11 @@ def _take_up(trainer: Trainer, keeper: Keeper, folder: Path, tell: Callable[[str
               folder=folder, steps=trainer.steps, all=trainer.preset.epochs * trainer.preset.steps))  # fmt: skip
 
 
-def _tiers(cohort: Cohort, part: Sequence[Case], preset: Preset, left: Room) -> Tiers:
-    """The usable cases of `part`, each read once."""
+def read_cases(cohort: Cohort, part: Sequence[Case], preset: Preset, left: Room) -> Tiers:
+    """The usable cases of `part`, each read once; kept in memory as far as there is room `left`.
+
+    Those that can't be used are named in `cohort.problems`. Raises CohortError when none can.
+    """
     tiers = Tiers(left)
     # Copies of the cases: a packed one that was read keeps its file open, and there may be thousands.
     for case, ct, labels in cohort.loaded(tuple(replace(each) for each in part)):

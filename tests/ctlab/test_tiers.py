@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ctlab import farcase, training
+from ctlab import farcase
 from ctlab.clock import STOP_S
 from ctlab.cohort import Cohort, open_case
 from ctlab.errors import CohortError, StorageError
@@ -29,7 +29,7 @@ from ctlab.resample import Prepared
 from ctlab.sampling import Place, Sampler
 from ctlab.tiers import Patch, Room, Tier, Tiers, cut
 from ctlab.trainer import Trainer
-from ctlab.training import TrainingResult, train
+from ctlab.training import TrainingResult, read_cases, train
 
 from tests.ctlab.test_resume import small
 
@@ -51,7 +51,7 @@ def packed(loose, tmp_path_factory) -> Cohort:
 
 
 def tiers_of(cohort: Cohort, room: int, spacing_mm: float = 6.0) -> Tiers:
-    return training._tiers(cohort, cohort.train, replace(PRESETS["vnet"], spacing_mm=spacing_mm), Room(room))
+    return read_cases(cohort, cohort.train, replace(PRESETS["vnet"], spacing_mm=spacing_mm), Room(room))
 
 
 def same(one: Patch, other: Patch) -> bool:
