@@ -11,6 +11,8 @@ from linkbench.results import Cut, Report, Training, Trip, Vision
 
 _LOCAL, _MOUNT, _PAPER = "#9aa5b1", "#1f5fa8", "#c2410c"
 _MIB = 2**20
+_DECADE = 10
+"""Ratios that lie further apart than this are drawn on a logarithmic axis, on which the small ones can be read too."""
 
 
 def charts(report: Report) -> dict[str, bytes]:
@@ -37,7 +39,14 @@ def _vision(seen: Vision) -> Figure:
     middles = [each.median for each in ratios]
     spread = [[each.median - each.least for each in ratios], [each.most - each.median for each in ratios]]
     colours = [_MOUNT] * len(seen.networks) + [_LOCAL] * len(seen.readings)
-    axes.bar(names, middles, color=colours, yerr=spread, error_kw={"linewidth": 0.8})
+    apart = max(each.most for each in ratios) > _DECADE * min(each.least for each in ratios)
+    if apart:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    # A logarithmic axis has no 0: there bars begin where both are as fast.
+    base = 1.0 if apart else 0.0
+    heights = [each - base for each in middles]
+    axes.bar(names, heights, bottom=base, color=colours, yerr=spread, error_kw={"linewidth": 0.8})
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.axhline(LIMIT, color=_MOUNT, linewidth=0.8, linestyle=":", label=f"limit {LIMIT}")
     axes.axhline(1.5, color=_PAPER, linewidth=0.8, linestyle="--", label="2024, reading: 1.5")

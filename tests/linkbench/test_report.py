@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from linkbench import charts as drawing
 from linkbench import page
 from linkbench.charts import charts
 from linkbench.compare import table
@@ -25,6 +26,15 @@ def test_ratios_come_first_with_the_study_beside_them():
 def test_a_pass_that_takes_too_long_is_marked():
     assert figures(report(slower=1.2))[0].within is False
     assert 'class="bad">1.200' in page.page(report(slower=1.2), {})
+
+
+@pytest.mark.parametrize(("slower", "scale", "base"), [(1.1, "linear", 0.0), (20.0, "log", 1.0)])
+def test_ratios_of_several_decades_can_all_be_read(slower, scale, base):
+    (axes,) = drawing._vision(report(slower=slower).vision).axes
+    assert axes.get_yscale() == scale
+    assert [(bar.get_y(), round(bar.get_y() + bar.get_height(), 6)) for bar in axes.patches] == [
+        (base, ratio) for ratio in (slower, slower, 3.0, 1.25)
+    ]
 
 
 def test_a_cut_that_nobody_could_make_is_said_to_be_missing():
