@@ -138,6 +138,9 @@ def _life(places: Places, known: table.Table) -> Iterator[str]:
         yield str(error)
         return
     if not fresh:
-        yield "The hub has sent no statement lately: nobody can come in, and live sessions are suspended."
+        yield (
+            "The hub has sent no statement lately: nobody can come in, and live sessions are suspended."
+            " Ask the computing centre whether its hub runs and knows this host's key."
+        )
     if os.geteuid() != 0:
         yield "check needs root."

@@ -59,6 +59,8 @@ def seen_at(places: Places) -> float:
 
 
 def _told(places: Places) -> dict[str, Any]:
+    if not places.live.exists():
+        raise UnusableError("The watcher has not looked at any connection yet. Start the service renkei-owner.")
     found = _json(read(places.live, 10_000_000), places)
     if not isinstance(found.get("time"), float) or not isinstance(found.get("connections"), list):
         raise UnusableError(f"{places.live} says nothing.")

@@ -39,8 +39,10 @@ def show(places: Places) -> int:
 
 def revoke(places: Places, kind: str, what: str) -> int:
     """End something for good."""
-    if kind not in revocations.KINDS or not revocations.KINDS[kind].fullmatch(what):
+    if kind not in revocations.KINDS:
         raise UnusableError("revoke session NAME, serial NUMBER or account NAME.")
+    if not revocations.KINDS[kind].fullmatch(what):
+        raise UnusableError(f"{what!a} is no {kind} as list shows them; nothing was revoked.")
     ended = watcher.revoke(places, kind, what)
     _say(f"{kind} {what}: revoked; ended: {', '.join(ended) or 'nothing was live'}")
     return 0
@@ -61,7 +63,11 @@ def log(places: Places, *wanted: str) -> int:
     past = history.live(places)
     for path in sorted(places.sessions.iterdir()):
         past += history.over(places, path.name)
-    with Path(settings.log).open(encoding="utf-8", errors="replace") as lines:
+    try:
+        stream = Path(settings.log).open(encoding="utf-8", errors="replace")  # noqa: SIM115  (closed below)
+    except OSError as error:
+        raise UnusableError(f"{settings.log} can't be read: {error.strerror}. See what check says of it.") from error
+    with stream as lines:
         for each in sshlog.joined(lines, history.merged(past)):
             if not wanted or wanted[0] in (each.session, each.serial):
                 _say(f"{each.time}  {each.session}  {each.serial}  {each.account}  {each.text}")
@@ -73,7 +79,7 @@ def examine(places: Places) -> int:
     found = check.findings(places)
     for each in found:
         _say(f"- {each}")
-    _say(f"{len(found)} things to mend" if found else "all is well")
+    _say(f"{len(found)} {'thing' if len(found) == 1 else 'things'} to mend" if found else "all is well")
     return 1 if found else 0
 
 
@@ -108,4 +114,3 @@ VERBS: dict[str, tuple[tuple[int, ...], Callable[..., int]]] = {
     "watch": ((0,), watch),
 }
 """Verb → how many words may follow, and what it does."""
-
