@@ -15,6 +15,7 @@ import msgspec
 FOLDER = "tutorials"
 
 _HEADING = re.compile(r"#\s+(\S.*)")
+_NUMBER = re.compile(r"(\d+)_")
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -23,7 +24,7 @@ class Card(msgspec.Struct, frozen=True):
     file: str
     """Its name in the folder of tutorials."""
     title: str
-    """The notebook's first heading, without the emphasis that Markdown writes."""
+    """The number that its file's name begins with, by which texts speak of it, and its first heading without Markdown's emphasis."""
 
 
 def cards(presets: Path) -> tuple[Card, ...]:
@@ -31,7 +32,15 @@ def cards(presets: Path) -> tuple[Card, ...]:
 
     Read on the node, where they come from, so that no card costs a round trip to the cloud.
     """
-    return tuple(Card(path.name, next(_headings(path), path.stem)) for path in sorted(presets.glob("*.ipynb")))
+    return tuple(Card(path.name, _title(path)) for path in sorted(presets.glob("*.ipynb")))
+
+
+def _title(path: Path) -> str:
+    heading = next(_headings(path), "")
+    if not heading:
+        return path.stem
+    number = _NUMBER.match(path.name)
+    return f"{number[1]} {heading}" if number else heading
 
 
 def _headings(path: Path) -> Iterator[str]:

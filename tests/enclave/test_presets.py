@@ -67,7 +67,7 @@ def test_a_card_has_the_notebook_s_heading_and_one_that_can_not_be_read_its_name
         {"cell_type": "markdown", "source": ["# A **good**\n", "\n", "text"]},
     ]
     (presets / "01_one.ipynb").write_text(json.dumps({"cells": cells}))
-    assert cards(presets) == (Card("01_one.ipynb", "A good"), Card("02_two.ipynb", "02_two"))
+    assert cards(presets) == (Card("01_one.ipynb", "01 A good"), Card("02_two.ipynb", "02_two"))
 
 
 def test_a_copy_that_fails_leaves_no_half_file(presets, own):
