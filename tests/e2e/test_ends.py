@@ -14,9 +14,9 @@ from tests.spawner.test_survival import kill
 pytestmark = pytest.mark.site
 
 REVOKED = (
-    "データ提供責任者がこのセッションを終了させました。"
-    "すでにクラウドに保存された内容は安全です。ノートブックのメモリ上にしかなかったものは失われました。"
-    "データ提供責任者または管理者に問い合わせてください。"
+    "データ所有者がこのセッションを終了させました。"
+    "クラウドに保存済みのものは失われていません。ノートブックのメモリー上にしかなかったものは失われました。"
+    "データ所有者または管理者にお問い合わせください。"
 )
 SAVED = "What was already saved on the cloud is safe; what was only in the memory of a notebook is gone."
 LOST = f"The compute node stopped working. {SAVED} Please start again; you will get another node."

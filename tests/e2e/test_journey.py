@@ -25,7 +25,7 @@ SLOW_MS = 300
 
 WORDS = {
     "en": ("Your request was handed to the computing centre.", "Your cloud area is being opened."),
-    "ja": ("計算センターに開始を依頼しました。", "クラウド領域を開いています。"),
+    "ja": ("計算センターに開始を申し込みました。", "クラウド領域を開いています。"),
 }
 """Some of what the waiting page says."""
 

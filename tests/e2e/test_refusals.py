@@ -89,7 +89,7 @@ def test_no_account_at_the_cloud_in_japanese(visitor):
     complaint = page.wait_for_complaint(KNOWABLE)
 
     assert complaint == (
-        "この接続先のクラウドにアカウントがありません。何も開始されておらず、データも残っていません。"
+        "この接続先のクラウドにアカウントがありません。セッションは開始されておらず、計算ノードには何も残っていません。"
         "管理者に登録を依頼するか、別の接続先をお選びください。"
     )
 
@@ -150,7 +150,7 @@ def test_gateway_refuses(visitor, site_with_hub):
         site_with_hub.run("gw", ["nft", "add", "element", *where, f"{{ 2202 : {address('kashiwa')} . 22 }}"], check=True)
 
     assert complaint == (
-        "クラウドへの中継サーバーに接続を拒否されました。セッションは終了し、計算ノードに画像は残っていません。管理者にご連絡ください。"
+        "クラウドへの中継サーバーが接続を拒否しました。セッションは終了し、計算ノードに画像は残っていません。管理者にご連絡ください。"
     )
 
 

@@ -46,7 +46,7 @@ def test_after_the_budget_they_read_what_happened_and_what_to_do():
 
 def test_they_read_it_in_their_language():
     found = tell(parse(json.dumps(STATE | {"line": "paused", "paused_since": 870.0}).encode()), storage_words("ja"), 1000.0)
-    assert found.warning == "ストレージが停止しています（2:10 経過）。作業内容は保持されています。"
+    assert found.warning == "ストレージが一時停止しています（2:10 経過）。作業内容は保持されています。"
     assert tell(None, storage_words("ja"), 0.0).text == "現在、ストレージの状態を確認できません。"
 
 
