@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from enclave.messages import Reason
+from phrases import LANGUAGES
 from spawner.authority.protocol import Account
 from spawner.capacity import Free
 from spawner.site import ResourceGroup, Site
@@ -121,7 +122,7 @@ def destinations(group: ResourceGroup, accounts: Sequence[Account]) -> tuple[str
 def language_of(options: object, default: str) -> str:
     """The language that `options` name, whatever else is wrong with them; for the sentence that refuses them."""
     found = options.get("language") if isinstance(options, dict) else None
-    return found if isinstance(found, str) and found in {"ja", "en"} else default
+    return found if isinstance(found, str) and found in LANGUAGES else default
 
 
 def _first_group(site: Site, destination: str | None, accounts: Sequence[Account]) -> ResourceGroup:

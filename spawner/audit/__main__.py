@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from phrases import N_, translator
+from phrases import LANGUAGES, N_, translator
 from spawner.audit import Audit, AuditError
 from spawner.audit.chain import Finding, Verdict, in_order, verify
 from spawner.audit.line import START, Head, parse_head
@@ -87,7 +87,7 @@ def _anchors(folder: Path) -> Iterator[Head]:
 
 
 def _say(finding: Finding, anchored: int | None) -> int:
-    for language in ("ja", "en"):
+    for language in LANGUAGES:
         tell = translator(language)
         sys.stdout.write(f"{tell(SENTENCES[finding.verdict])}\n")
         if finding.verdict is not Verdict.BROKEN:

@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from phrases import N_, translator
+from phrases import LANGUAGES, N_, translator
 from spawner.residue.signing import signer
 from spawner.residue.statement import BadStatementError, Statement, Verdict, parse
 
@@ -69,7 +69,7 @@ def _facts(statement: Statement, name: str) -> list[str]:
 
 
 def _say(code: int, sentence: str, *facts: str) -> int:
-    for language in ("ja", "en"):
+    for language in LANGUAGES:
         sys.stdout.write(f"{translator(language)(sentence)}\n")
     for line in facts:
         sys.stdout.write(f"  {line}\n")
