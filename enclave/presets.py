@@ -24,7 +24,7 @@ class Card(msgspec.Struct, frozen=True):
     file: str
     """Its name in the folder of tutorials."""
     title: str
-    """The number that its file's name begins with, by which texts speak of it, and its first heading without Markdown's emphasis."""
+    """The number that its file's name begins with, by which texts speak of it, and its first heading without emphasis."""
 
 
 def cards(presets: Path) -> tuple[Card, ...]:

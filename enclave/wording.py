@@ -31,7 +31,7 @@ class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ends: Text = "This session ends in {minutes} min."
     saving: Text = "This session ends in {minutes} min. Open documents are being saved."
     idle: Text = "Nothing runs and nobody is here: this session ends in {minutes} min."
-    silent: Text = "How much time is left can't be told just now."
+    silent: Text = "This session does not answer."
 
 
 class StorageWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -19,7 +19,10 @@ IDLE = N_(
     "Nothing runs and nobody has worked here for a while: this session ends in {minutes} min. "
     "Run a cell or open a notebook to keep it."
 )
-SILENT = N_("How much time is left can't be told just now.")
+SILENT = N_(
+    "This session does not answer: it has ended, or the connection to it is interrupted. What was saved on the cloud is kept. "
+    "File → Hub Control Panel says which it is."
+)
 STORAGE_UP = N_("Storage: {read} read, {read_rate}/s; {written} written, {write_rate}/s")
 STORAGE_PAUSED = N_("Storage paused {time}, your work is kept.")
 STORAGE_GIVEN_UP = N_(

@@ -23,6 +23,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 SLOW = "import time; time.sleep(60)"
 TYPED = "typed = 'and not saved by hand'"
+UP = State(
+    version=1, line="up", paused_since=None, read=1_200_000_000, written=40_000_000, read_rate=85_000_000, write_rate=0, cuts=1
+)
+
+
+def gone() -> Told:
+    """Nothing that the page could show."""
+    raise RuntimeError("the session has ended")
 
 
 @pytest.fixture(scope="module")
@@ -77,16 +85,13 @@ def test_the_time_left_is_in_sight(browser):
 
 def test_a_cut_of_the_storage_is_in_sight_and_said_once(lab, browser):
     words = storage_words("ja")
-    state = State(
-        version=1, line="up", paused_since=None, read=1_200_000_000, written=40_000_000, read_rate=85_000_000, write_rate=0, cuts=1
-    )
-    lab.time_left.storage = lambda: tell(state, words, 1000.0)
+    lab.time_left.storage = lambda: tell(UP, words, 1000.0)
     look_again(browser)
     quiet, said = browser.get("#renkei-storage", 30), browser.driver.find_element("id", "renkei-time-said")
     browser.wait(30, "the rates", lambda: "読み込み 1.2 GB（毎秒 85 MB）" in quiet.text)
     assert not said.is_displayed()
 
-    paused = msgspec.structs.replace(state, line="paused", paused_since=870.0)
+    paused = msgspec.structs.replace(UP, line="paused", paused_since=870.0)
     lab.time_left.storage = lambda: tell(paused, words, 1000.0)
     look_again(browser)
     browser.wait(30, "the cut", lambda: said.text == "ストレージが一時停止しています（2:10 経過）。作業内容は保持されています。")
@@ -98,9 +103,32 @@ def test_a_cut_of_the_storage_is_in_sight_and_said_once(lab, browser):
     assert "2:10" in (aloud.get_attribute("textContent") or "")
     browser.picture("storage-paused")
 
-    lab.time_left.storage = lambda: tell(state, words, 1010.0)
+    lab.time_left.storage = lambda: tell(UP, words, 1010.0)
     browser.wait(10, "the line", lambda: not said.is_displayed())
     lab.time_left.storage = Told
+
+
+def test_a_session_that_answers_no_more_takes_its_last_words_back(lab, browser):
+    """That the storage is paused and the work is kept, say: a session that has ended keeps nothing."""
+    words = storage_words("ja")
+    paused = msgspec.structs.replace(UP, line="paused", paused_since=900.0)
+    lab.time_left.storage = lambda: tell(paused, words, 1003.0)
+    look_again(browser)
+    said = browser.get("#renkei-time-said", 30)
+    browser.wait(30, "the pause", lambda: "作業内容は保持されています" in said.text)
+
+    lab.time_left.storage = gone
+    for _ in range(2):
+        look_again(browser)
+        time.sleep(1)
+    browser.wait(30, "the silence", lambda: said.text.startswith("このセッションが応答しません。"))
+    assert "保持されています" not in browser.text()
+    assert browser.driver.find_element("id", "renkei-time-left").text == ""
+
+    lab.time_left.storage = Told
+    look_again(browser)
+    browser.wait(30, "the session again", lambda: not said.is_displayed())
+    assert "残り" in browser.driver.find_element("id", "renkei-time-left").text
 
 
 def test_before_the_end_the_person_is_warned_aloud_and_the_work_is_saved(lab, browser):

@@ -56,19 +56,28 @@
     show(view) {
       this.left.node.textContent = view.left;
       this.storage.node.textContent = view.storage.text;
-      const said = [...view.notices.map((each) => each.text), view.storage.warning, view.warning].filter((each) => each !== "");
-      this.words.replaceChildren(...said.map(paragraph));
-      this.said.toggleClass("renkei-mod-urgent", view.urgent);
-      this.said.setHidden(said.length === 0);
-      // The Lab's own layout gives a widget the height that its style asks for.
-      this.said.node.style.minHeight = `${this.words.offsetHeight}px`;
-      this.said.parent?.fit();
+      this.head([...view.notices.map((each) => each.text), view.storage.warning, view.warning], view.urgent);
       this.say(view);
       this.tell(view.warning);
     }
 
+    // What the session said last need not be so any more: that the work is kept, for one.
     silent(sentence) {
-      this.left.node.textContent = sentence;
+      this.left.node.textContent = "";
+      this.storage.node.textContent = "";
+      this.head([sentence], false);
+      this.aloud.replaceChildren(paragraph(sentence));
+      this.heard = new Set();
+    }
+
+    head(sentences, urgent) {
+      const said = sentences.filter((each) => each !== "");
+      this.words.replaceChildren(...said.map(paragraph));
+      this.said.toggleClass("renkei-mod-urgent", urgent);
+      this.said.setHidden(said.length === 0);
+      // The Lab's own layout gives a widget the height that its style asks for.
+      this.said.node.style.minHeight = `${this.words.offsetHeight}px`;
+      this.said.parent?.fit();
     }
 
     // Each warning and each notice once: a screen reader would read the minutes out again and again.
