@@ -18,9 +18,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 import msgspec
 
-from enclave.messages import Reason
 from phrases import N_, translator
-from spawner import reasons
 from spawner.capacity import OLD_S, Free, overall
 from spawner.desk import Desk
 from spawner.launch import Person
@@ -39,7 +37,10 @@ WAITING = N_("Requests that wait: {waiting}.")
 DOWN = N_("Nodes out of service: {down} of {nodes}.")
 SILENT = N_("The computing centre does not say what is free just now; you can ask for a session all the same.")
 AS_OF = N_("As of {time}.")
-USED_UP = N_("Your quota allows no further session now.")
+USED_UP = N_("Your quota allows no further session now. Please come back later, or ask the administrator for an exception.")
+NOWHERE = N_(
+    "You have no account at any of the clouds here, so no session can be started. Please ask the administrator to register you."
+)
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +149,7 @@ def render(site: Site, known: Known, *, remembered: object, language: str) -> st
         hours=[(number, _where(offered, "hours", number)) for number in _all(each.hours for each in offered)],
         gpu_hours=json.dumps({each.group.name: each.gpu_hours for each in offered if each.gpu_hours is not None}),
         chosen=remembered if isinstance(remembered, dict) else {},
-        nothing=tell(USED_UP) if choices else reasons.sentence(Reason.NO_CLOUD_ACCOUNT, language),
+        nothing=tell(USED_UP if choices else NOWHERE),
     )
 
 

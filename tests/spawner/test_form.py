@@ -142,7 +142,7 @@ NEVER = rule(Kind.OPENING, openings=())
 def test_where_the_quota_leaves_nothing_there_is_nothing_to_start(closed):
     text = shown(standings=standing(closed, used=(running(1),)))
 
-    assert "Your quota allows no further session now." in text
+    assert "Your quota allows no further session now. Please come back later" in text
     assert "<select" not in text
     assert "<details open>" in text
 
