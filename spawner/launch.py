@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from enclave.messages import Check, Order, ProofKind, Reason
 from spawner import fitness, options
 from spawner.audit import AuditError
@@ -76,18 +74,26 @@ class Person:
 
 
 async def prepare(desk: Desk, person: Person, server: str, wish: object, environment: Environment) -> Session:
-    """A session written down for `person`, whose options `wish` are checked here, and reserved. Raises FailureError."""
+    """A session written down for `person`, whose options `wish` are checked here, and reserved. Raises FailureError.
+
+    One that waits since before the hub was restarted is taken up if it is what is asked for, whatever is offered by now and whoever
+    does not answer; any other is ended.
+    """
     user = person.user
     if not USER.fullmatch(user):
         raise FailureError(Reason.NO_UNIX_ACCOUNT, f"a name that no account can have: {ascii(user)[:100]}")
+    waiting = await desk.adoption.waiting_for(user, server)
+    if waiting is not None and options.ask_for(wish, waiting.saved.request):
+        waiting.environment, waiting.claimed = environment, True
+        waiting.wake()
+        return waiting
     accounts = await cloud_accounts(desk, user)
     try:
         request = options.check(wish, desk.site, accounts, overall(desk.site.resource_group, desk.watcher.copy, time.time()))
     except options.OptionsError as error:
         raise FailureError(error.reason, str(error)) from error
-    waiting = await _taken_up(desk, user, server, request, environment)
-    if waiting is not None:
-        return waiting
+    if waiting is not None and not waiting.closed:
+        await desk.end(waiting, Reason.CANCELLED)
     account, uid = await unix_account(desk.site, user)
     saved = Saved(
         id=new_id(),
@@ -156,19 +162,6 @@ async def _reserve(desk: Desk, person: Person, session: str, request: Request) -
         raise FailureError(Reason.QUOTA, str(error), told=_told(desk, error.refused, wish.at)) from error
     except DatabaseDownError as error:
         raise FailureError(Reason.DATABASE_DOWN, str(error)) from error
-
-
-async def _taken_up(desk: Desk, user: str, server: str, request: Request, environment: Environment) -> Session | None:
-    """The session that waits since before the hub was restarted, if it is what is asked for; any other is ended."""
-    session = await desk.adoption.waiting_for(user, server)
-    if session is None:
-        return None
-    if msgspec.structs.replace(session.saved.request, language=request.language) != request:
-        await desk.end(session, Reason.CANCELLED)
-        return None
-    session.environment, session.claimed = environment, True
-    session.wake()
-    return session
 
 
 async def _written(session: Session) -> None:

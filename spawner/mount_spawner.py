@@ -28,6 +28,7 @@ from jupyterhub.user import User
 from jupyterhub.utils import make_ssl_context
 from prometheus_client import REGISTRY
 from sqlalchemy.orm import object_session
+from tornado.httputil import url_concat
 from traitlets import Instance, validate
 from traitlets.config import Config
 
@@ -293,6 +294,9 @@ class MountSpawner(BatchSpawnerBase):
             self.desk.adoption.disown(kept.id, kept.account, kept.uid)
         elif not session.waiting:
             self._session, self._adopted, session.claimed = session, not session.claimed, True
+        elif not session.claimed:
+            # Else JupyterHub would find its server gone, say so, and stop it, while the next start has yet to take it up.
+            self.server = None
 
     async def _take_up(self, session: Session) -> None:
         """Wait until a session from before the hub was restarted answers or is over, however long the way to its node is cut.
@@ -361,7 +365,7 @@ def configure(c: Config, site: Site) -> None:
     """Set `c` so that every server of the hub is a session on the site's nodes."""
     limits = site.scheduler
     _know_who_ends()
-    pages.teach(lambda _: {"last_end": _last_end})
+    pages.teach(lambda handler: {"last_end": _last_end, "taken_up_at": functools.partial(_taken_up_at, handler)})
     c.JupyterHub.spawner_class = MountSpawner
     c.MountSpawner.site = site
     c.MountSpawner.start_timeout = round(limits.queue_timeout + limits.start_timeout) + SPARE_S
@@ -396,6 +400,13 @@ def _begin(site: Site) -> None:
 def _last_end(user: str, server: str) -> Ending | None:
     """How the last session that `user` called `server` ended, for a page."""
     return None if MountSpawner._desk is None else MountSpawner._desk.endings.last(user, server)
+
+
+def _taken_up_at(handler: BaseHandler, user: User, server: str) -> str:
+    """Where a page is told of the session that waits, since before the hub's start, for a start of `server`; "" where none does."""
+    if MountSpawner._desk is None or MountSpawner._desk.adoption.waits(user.name, server) is None:
+        return ""
+    return str(url_concat(user.progress_url(server), {"_xsrf": handler.xsrf_token.decode("ascii")}))
 
 
 def _know_who_ends() -> None:

@@ -107,6 +107,17 @@ def check(options: object, site: Site, accounts: Sequence[Account], free: Mappin
     )
 
 
+def ask_for(options: object, request: Request) -> bool:
+    """Whether `options`, as far as they say anything, ask for what `request` is; the language does not matter."""
+    try:
+        asked = msgspec.convert(options, _Options)
+    except msgspec.ValidationError:
+        return False
+    same = ((asked.resource_group, request.resource_group), (asked.destination, request.destination),
+            (asked.gpus, request.gpus), (asked.hours, request.hours))  # fmt: skip
+    return all(wanted in {None, there} for wanted, there in same)
+
+
 def choices(site: Site, accounts: Sequence[Account]) -> tuple[Choices, ...]:
     """What the form offers a person with `accounts`; groups from which none of their destinations is reached are left out."""
     offered = (Choices(group=group, destinations=destinations(group, accounts)) for group in site.resource_group)

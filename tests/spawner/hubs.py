@@ -169,9 +169,13 @@ class Hub:
         site.write_text(SITE.format(**names, folder=folder, python=sys.executable, login=login, tls=tls))
         config = folder / "config.py"
         config.write_text(CONFIG.format(site=site, token=TOKEN, more=more))
-        with self.log.open("wb") as log:
+        self.start()
+
+    def start(self) -> None:
+        """Begin it, for the first time or again: its state is in its folder, and its log goes on."""
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterhub", "-f", str(config)],
+                [sys.executable, "-m", "jupyterhub", "-f", str(self.folder / "config.py")],
                 cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 

@@ -140,3 +140,16 @@ def test_what_no_node_could_serve_is_no_choice_either():
         with pytest.raises(options.OptionsError) as caught:
             options.check(wish, DEMO, (CLOUD,), free)
         assert caught.value.reason is Reason.BAD_OPTIONS
+
+
+REQUEST = options.Request(resource_group="ct-link", destination="cloud", gpus=2, hours=4.0, language="ja")
+
+
+@pytest.mark.parametrize("wish", [{}, {"language": "en"}, {"gpus": 2}, {"resource_group": "ct-link", "hours": 4}])
+def test_what_a_wish_leaves_out_is_as_in_any_request(wish):
+    assert options.ask_for(wish, REQUEST)
+
+
+@pytest.mark.parametrize("wish", [{"gpus": 1}, {"hours": 1}, {"destination": "kashiwa"}, {"x": 1}, {"gpus": "2"}, None, "x"])
+def test_another_wish_or_none_at_all_does_not_ask_for_a_request(wish):
+    assert not options.ask_for(wish, REQUEST)
