@@ -37,8 +37,9 @@ from enclave.messages import (
 )
 
 _CALL_SECONDS = 20.0
-_START_SECONDS = 60.0
-"""The answer to `start` may take longer: a proof is good for one answer, and a hub that many start at waits for its authority."""
+_START_SECONDS = 100.0
+"""The answer to `start` may take longer: a proof is good for one answer, and the hub waits for its authority, for the batch system,
+and where it has just been restarted for whoever waits for the session."""
 _PATIENCE = 120.0
 """Seconds for which `start` tries to reach a hub that does not answer at all: it may be restarting."""
 FINAL = frozenset(

@@ -32,11 +32,13 @@ from spawner.store.database import DatabaseDownError
 from spawner.timing import clock, storage_words
 from spawner.tls import BadRequestError, InternalAuthority, requested_key
 
-JOB_KNOWN_S = 10.0
-"""How long a call waits for the batch system to say that the job runs: the job may be faster than its own submission."""
+JOB_KNOWN_S = 20.0
+"""How long a call waits for the batch system to say that the job runs: the job may be faster than its own submission, and one
+command that hangs is given up after 10 s."""
 
-TAKEN_UP_S = 15.0
-"""How long a call waits for the session to be somebody's: shorter than the job waits for its answer."""
+TAKEN_UP_S = 45.0
+"""How long a call waits for the session to be somebody's. A hub that has just started hears jobs long before it hears people; both
+waits together are shorter than the job waits for its answer, which it asks for once."""
 
 GRACE_S = 7 * 86_400.0
 """Seconds that the doorway's certificate outlives the job's time, which an administrator may extend. Its key never leaves the job's
@@ -225,6 +227,7 @@ class FirstCall:
         """
         until = time.monotonic() + JOB_KNOWN_S
         while True:
+            status, silence = None, None
             try:
                 status = (await self.scheduler.query((session.saved.job,))).get(session.saved.job)
                 running = status is not None and status.state is JobState.RUNNING
@@ -233,8 +236,11 @@ class FirstCall:
                 if status is not None and running and status.node:
                     return status, await self.scheduler.node_addresses(status.node)
             except SchedulerError as error:
-                raise RefusedError(503, Reason.SCHEDULER_DOWN, str(error)) from error
-            if time.monotonic() > until or (status is not None and status.state in {JobState.ENDING, JobState.ENDED}):
+                silence = error
+            late = time.monotonic() > until
+            if late and silence is not None:
+                raise RefusedError(503, Reason.SCHEDULER_DOWN, str(silence)) from silence
+            if late or (status is not None and status.state in {JobState.ENDING, JobState.ENDED}):
                 raise RefusedError(403, Reason.PROOF_REFUSED, "the batch system does not say that the job runs")
             await asyncio.sleep(0.25)
 

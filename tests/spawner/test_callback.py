@@ -187,7 +187,8 @@ async def test_who_gives_up_while_the_certificate_is_signed_gets_none(stage, mon
     assert (await refused(stage, encode(stage.start())))[0] == 409
 
 
-async def test_a_start_after_a_restart_of_the_hub_is_refused(stage):
+async def test_a_start_after_a_restart_of_the_hub_is_refused(stage, monkeypatch):
+    monkeypatch.setattr("spawner.firstcall.TAKEN_UP_S", 0.3)
     stage.session.environment = None
 
     assert (await refused(stage, encode(stage.start())))[0] == 409

@@ -41,8 +41,20 @@ async def ended_for_its_ticket(stage) -> bool:
     return stage.ended == [stage.session.id] and stage.session.failure[0] is Reason.PROOF_REFUSED
 
 
-async def test_a_ticket_that_was_not_honoured_is_spent_too(ticket_stage):
+async def test_a_batch_system_that_is_silent_for_a_moment_costs_no_session(ticket_stage):
+    start = encode(ticket_stage.start(ticket=ticket_stage.session.give_ticket()))
+    silent, ticket_stage.scheduler.query = ticket_stage.scheduler.query, _silent
+    asking = asyncio.create_task(ticket_stage.post("start", start))
+    await asyncio.sleep(0.5)
+    ticket_stage.scheduler.query = silent
+
+    assert (await asking)[0] == 200
+    assert ticket_stage.ended == []
+
+
+async def test_a_ticket_that_was_not_honoured_is_spent_too(ticket_stage, monkeypatch):
     """The job shows it once and dies of the refusal: who shows it afterwards is somebody else."""
+    monkeypatch.setattr("spawner.firstcall.JOB_KNOWN_S", 0.3)
     start = encode(ticket_stage.start(ticket=ticket_stage.session.give_ticket()))
     silent, ticket_stage.scheduler.query = ticket_stage.scheduler.query, _silent
     assert await refused(ticket_stage, start) == (503, Reason.SCHEDULER_DOWN)
