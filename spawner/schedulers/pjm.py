@@ -34,8 +34,8 @@ AT_ONCE = 100
 GENTLE_S = 15.0
 """How long a job that was told to end may take, in seconds, before it is killed; a whole end is waited for no longer than 20 s."""
 
-GENTLE_LOOK_S = 0.5
-"""Seconds between two looks whether it has."""
+GENTLE_LOOK_S, GENTLE_LOOKS_S = 0.5, 4.0
+"""Seconds between the first two looks whether it has, and between two at the most: each is a pjstat."""
 
 TOGETHER = 4
 """Accounts asked at the same time."""
@@ -118,12 +118,13 @@ class Pjm:
         """Whether `job` ran, was told to end, and did: pjdel kills at once, and nobody would unmount or say what is left."""
         if (await self._run(account, "pjsig", "-s", "TERM", job)).code != 0:
             return False
-        until = time.monotonic() + GENTLE_S
+        until, pause = time.monotonic() + GENTLE_S, GENTLE_LOOK_S
         while time.monotonic() < until:
             status = (await self._shown(account)).get(job)
             if status is None or status.state is not JobState.RUNNING:
                 return True
-            await asyncio.sleep(GENTLE_LOOK_S)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, GENTLE_LOOKS_S)
         return False
 
     async def query(self, jobs: Collection[str]) -> Mapping[str, JobStatus]:
