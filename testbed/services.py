@@ -15,6 +15,8 @@ from testbed.layout import DESTINATIONS, PAGE_PORT, address
 PYTHON = "/opt/renkei/env/bin/python"
 SOURCE = "/opt/renkei/src"
 HUB_ACCOUNT = "jupyterhub"
+END_S = 60.0
+"""How long JupyterHub may take to end, in seconds; on a machine that others use too its parts alone take ten."""
 AUTHORITY_ACCOUNT = "renkei-authority"
 HUB_LOG = "/var/log/renkei/hub.log"
 AUTHORITY_LOG = "/var/log/renkei-authority/authority.log"
@@ -137,9 +139,9 @@ def stop_hub(hub: Host, number: signal.Signals = signal.SIGTERM) -> None:
     """End JupyterHub, by default as its service manager would; its proxy, a child, is given the same time."""
     pids = hub_processes(hub)
     processes.kill(pids, number)
-    left = processes.wait_gone(pids, 20)
+    left = processes.wait_gone(pids, END_S)
     if left:
-        raise TestbedError(f"JupyterHub did not end within 20 s: {tail(hub, HUB_LOG)}")
+        raise TestbedError(f"JupyterHub did not end within {END_S:g} s: {tail(hub, HUB_LOG)}")
 
 
 def tail(host: Host, path: str, size: int = 4000) -> str:
