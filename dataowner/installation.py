@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from dataowner import sshd
-from dataowner.places import CONTROL_ACCOUNT, GROUP, PRINCIPALS_ACCOUNT, Places
+from dataowner.places import CONTROL_ACCOUNT, GROUP, PRINCIPALS_ACCOUNT, Places, make_run
 
 EXAMPLE = """\
 # Who may come to this cloud through Renkei, and how. Whoever has no section does not come in.
@@ -61,13 +61,14 @@ def install(places: Places) -> list[str]:
         (places.documents, control, 0o700),
         (places.connections, principals, 0o700),
         (places.sessions, 0, 0o750),
-        (places.live.parent, 0, 0o750),
     ):
         if not folder.exists():
             folder.mkdir(parents=True)
             folder.chmod(mode)
             os.chown(folder, owner, group if owner or mode != 0o755 else 0)
             done.append(f"{folder}: made")
+    if make_run(places):
+        done.append(f"{places.live.parent}: made")
     for file, text in ((places.settings, EXAMPLE), (places.revoked, ""), (places.signers, ""), (places.control_keys, "")):
         if not file.exists():
             file.write_text(text)

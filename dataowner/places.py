@@ -85,6 +85,17 @@ class Places(NamedTuple):
         return self.root / "run/renkei-owner/live.json"
 
 
+def make_run(places: Places) -> bool:
+    """Make the folder below /run, which is gone after every start of the machine; whether it was missing. Raises OSError."""
+    folder = places.live.parent
+    if folder.is_dir():
+        return False
+    folder.mkdir(parents=True)
+    os.chown(folder, 0, places.sessions.stat().st_gid)
+    folder.chmod(0o750)
+    return True
+
+
 def read(path: Path, limit: int = 1_000_000) -> str:
     """The text of the regular file at `path`.
 

@@ -19,7 +19,7 @@ from typing import Callable, NamedTuple
 
 from dataowner import connections, history, revocations, sockets, sshd
 from dataowner.connections import Connection
-from dataowner.places import Places, UnusableError, write
+from dataowner.places import Places, UnusableError, make_run, write
 from dataowner.principals import Standing, alive, standing
 
 LOOK_S = 0.5
@@ -197,6 +197,7 @@ def watch(places: Places) -> None:
     ending: set[int] = set()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: ending.add(received))
+    make_run(places)
     watcher, table, lists = Watcher(places), "", ""
     while not ending:
         stamp = _stamp(places.settings)
