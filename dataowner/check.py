@@ -25,7 +25,7 @@ def findings(places: Places) -> list[str]:
         known = table.load(places)
     except UnusableError as error:
         return [*found, f"{error} Nobody can come in."]
-    return [*found, *_lists(places), *_grants(known), *_sshd(places, known), *_life(places, known)]
+    return [*found, *_lists(places), *_grants(known), *_log(known), *_sshd(places, known), *_life(places, known)]
 
 
 def _files(places: Places) -> Iterator[str]:
@@ -88,6 +88,12 @@ def _grants(known: table.Table) -> Iterator[str]:
             yield f"[account {account}]: this host has no such account, or it is root's number."
         if not grant.stands(time.time()):
             yield f"[account {account}]: its last day was {grant.until}; it can't come in."
+
+
+def _log(known: table.Table) -> Iterator[str]:
+    """Without the file `log` has nothing to tell; a host that keeps a journal alone has none (Debian from 12 on, say)."""
+    if not os.access(known.settings.log, os.R_OK):
+        yield f"{known.settings.log} can't be read, so log tells nothing: install rsyslog, or name the file in [owner]: log = FILE."
 
 
 def _sshd(places: Places, known: table.Table) -> Iterator[str]:
