@@ -19,7 +19,7 @@ EXAMPLE = """\
 [owner]
 # What the hub calls this cloud, and the address from which everybody comes: the gateway's.
 destination = cloud
-gateway = 192.0.2.1
+gateway = 198.51.100.1
 # Where syslog writes sshd's lines, and sshd's PidFile.
 #log = /var/log/auth.log
 #sshd_pid = /run/sshd.pid

@@ -2,7 +2,7 @@
 
     [owner]
     destination = cloud
-    gateway = 192.0.2.1
+    gateway = 198.51.100.1
 
     [account jrs0017]
     access = read-write
