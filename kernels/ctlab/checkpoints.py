@@ -11,6 +11,7 @@ import io
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ def restore_random(where: torch.device, state: Mapping[str, torch.Tensor]) -> No
     torch.set_rng_state(state["cpu"])
     if where.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], where)
+
+
+def own_random(where: torch.device) -> AbstractContextManager[None]:
+    """What draws inside leaves the random numbers of this process as they were; GPUs that aren't `where` are not touched."""
+    kept: AbstractContextManager[None] = torch.random.fork_rng(devices=[where] if where.type == "cuda" else [])
+    return kept
 
 
 class Keeper:

@@ -68,6 +68,10 @@ class StorageError(CtlabError):
     """The folder of data or results doesn't answer, is full, or takes nothing."""
 
 
+class CrewError(CtlabError):
+    """One of several processes that compute together is gone, or says nothing any more."""
+
+
 class CheckpointError(CtlabError):
     """A file that is no checkpoint of ours."""
 

@@ -12,6 +12,7 @@ from functools import partial
 
 import torch
 
+from ctlab.checkpoints import own_random
 from ctlab.loss import dice_ce
 from ctlab.memory import free
 from ctlab.network import KINDS, Preset
@@ -23,6 +24,8 @@ from phrases import N_
 
 COPIES = 3
 """Of the weights: themselves, their gradients, and SGD's momentum."""
+EXCHANGED = 2
+"""And where several processes compute together: a row of all weights, and one of all gradients."""
 BACKWARD = 3.0
 """A step does this many times the work of a forward pass."""
 LEAST, COARSEST = 32, 16
@@ -45,7 +48,7 @@ def trial(network: torch.nn.Module, preset: Preset, where: torch.device, precisi
     Raises torch.OutOfMemoryError when `where` hasn't the memory for it.
     """
     tried = copy.deepcopy(network).train()
-    with torch.random.fork_rng():
+    with own_random(where):
         image = torch.randn(preset.batch, 1, *(preset.patch,) * 3, device=where)
         truth = torch.zeros(preset.batch, *(preset.patch,) * 3, dtype=torch.uint8, device=where)
         seconds, activations = 0.0, 0
@@ -124,15 +127,25 @@ class Forecast:
 
 
 def forecast(
-    preset: Preset, tried: Trial, *, precision: Precision, network: torch.nn.Module, judge: Sequence[Shape], room: int | None
+    preset: Preset,
+    tried: Trial,
+    *,
+    precision: Precision,
+    network: torch.nn.Module,
+    judge: Sequence[Shape],
+    room: int | None,
+    processes: int = 1,
 ) -> Forecast:
-    """From one step that was tried to the whole training; `judge`: shapes of what is validated on, `room` as in Forecast."""
+    """From one pass that was tried to the whole training; `judge`: shapes of what is validated on, `room` as in Forecast.
+
+    Several processes share the passes of a step; one of them validates.
+    """
     weights = sum(each.numel() for each in network.parameters())
     size = sum(each.numel() * each.element_size() for each in network.parameters())
-    steps_s = preset.steps * preset.accumulate * tried.seconds
+    steps_s = preset.steps * preset.accumulate * tried.seconds / processes
     windows = sum(math.prod(_windows(length, preset.patch) for length in shape) for shape in judge)
     judging_s = windows * tried.seconds / preset.batch / BACKWARD
-    memory = size * (COPIES + bool(preset.average)) + tried.activations
+    memory = size * (COPIES + bool(preset.average) + EXCHANGED * (processes > 1)) + tried.activations
     return Forecast(preset, precision, weights, memory, room, steps_s + judging_s)
 
 

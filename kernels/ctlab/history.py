@@ -34,6 +34,8 @@ class Epoch:
     """Patches a second, validation left out."""
     ended: float = 0.0
     """When, in seconds since 1970 (Unix time)."""
+    processes: int = 1
+    """How many made its steps together, each on a device of its own."""
 
     @property
     def mean_dice(self) -> float:

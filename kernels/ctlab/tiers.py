@@ -57,10 +57,10 @@ class Tier(StrEnum):
     DEVICE, MEMORY, LINK = "device", "memory", "link"
 
 
-def room_for_cases() -> int:
-    """Bytes of the job's memory for the cases of a training; no end where nothing tells."""
+def room_for_cases(others: int = 0) -> int:
+    """Bytes of the job's memory for a training's cases beside processes that take `others` bytes; no end where nothing tells."""
     left = free()
-    return 2**62 if left is None else int(SHARE * left)
+    return 2**62 if left is None else int(SHARE * max(0, left - others))
 
 
 class Room:

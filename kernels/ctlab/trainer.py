@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ctlab.augment import augmented
 from ctlab.background import Progress
-from ctlab.checkpoints import random_state, restore_random
+from ctlab.checkpoints import own_random, random_state, restore_random
 from ctlab.errors import CtlabError
 from ctlab.examples import Examples, Gallery
 from ctlab.feed import Feed
@@ -25,12 +25,16 @@ from ctlab.inference import Model
 from ctlab.judging import mean_dice
 from ctlab.loss import dice_ce
 from ctlab.network import Preset, build, normalised
+from ctlab.passes import Step
 from ctlab.precision import PLAIN, Precision
 from ctlab.sampling import Sampler
 from ctlab.text import say
 from ctlab.tiers import Tier, Tiers
 from ctlab.waits import Waits
 from phrases import N_
+
+if TYPE_CHECKING:
+    from ctlab.crew import Crew
 
 MOMENTUM, WEIGHT_DECAY, WARM_UP = 0.9, 1e-4, 0.15
 """Of the optimizer, and the part of the steps in which the learning rate rises."""
@@ -61,9 +65,9 @@ class Trainer:
     ) -> None:
         """`tell` hears when memory is short and a step is made in smaller parts."""
         self.preset, self.where, self.precision, self.learn, self.judge = preset, where, precision, learn, judge
-        self._seed, self._tell = seed, tell
+        self.seed, self._tell = seed, tell
         self._values = list(names)
-        with torch.random.fork_rng():
+        with own_random(where):
             torch.manual_seed(seed)
             self.network = build(len(names) + 1, preset.kind).to(where)
         self._averaged = averaging(self.network, preset.average) if preset.average else None
@@ -77,6 +81,8 @@ class Trainer:
         self._feed = Feed(Sampler(learn.known, preset.patch, np.random.default_rng(seed)), learn)
         self._channel_of = _channels(self._values).to(where)
         self.names = names
+        self.crew: Crew | None = None
+        """Others that make a part of each step's passes; it is closed with this. Without them nothing here asks for any."""
         self.kept: Model | None = None
         """The best epoch's network, in memory on the CPU; None after `restore`, until a better one comes: it lies on disk."""
         self.examples: Examples | None = None
@@ -103,6 +109,11 @@ class Trainer:
     def steps(self) -> int:
         """How many have been made in all."""
         return len(self.history) * self.preset.steps + self.made
+
+    @property
+    def processes(self) -> int:
+        """How many make its steps, with this one."""
+        return 1 if self.crew is None else self.crew.processes
 
     @property
     def losses(self) -> list[float]:
@@ -173,6 +184,16 @@ class Trainer:
     def _step(self) -> torch.Tensor:
         self.network.train()
         self._optimizer.zero_grad(set_to_none=True)
+        total = self._passes() if self.crew is None else self._passes_of(self.crew)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._schedule.step()
+        if self._averaged:
+            self._averaged.update_parameters(self.network)
+        return total
+
+    def _passes(self) -> torch.Tensor:
+        """Leaves the step's gradients with the weights; returns its loss."""
         total = torch.zeros((), device=self.where)
         for part in range(self.preset.accumulate):
             hu, truth = self._batch(part)
@@ -181,12 +202,16 @@ class Trainer:
             loss = dice_ce(logits, truth) / self.preset.accumulate
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # in torch's types
             total += loss.detach()
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        self._schedule.step()
-        if self._averaged:
-            self._averaged.update_parameters(self.network)
         return total
+
+    def _passes_of(self, crew: Crew) -> torch.Tensor:
+        """The same, of several processes: their patches are those of one, drawn and changed here in the same order."""
+        preset = self.preset
+        parts = [self._batch(part) for part in range(preset.accumulate)]
+        images = normalised(torch.cat([hu for hu, _ in parts]))
+        scale = float(self._scaler.scale(torch.ones((), device=self.where)))
+        step = Step(self.steps, preset.batch, preset.accumulate, preset.patch, scale)
+        return crew.step(step, images, torch.cat([truth for _, truth in parts]))
 
     def _batch(self, part: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The next patches on the device: HU (patch, 1, x, y, z) and the class of each voxel (patch, x, y, z)."""
@@ -194,7 +219,7 @@ class Trainer:
             hu, labels = self._feed.batch(self.preset.batch, self.where)
         if self.preset.augment:
             # Anew for each pass, from where it stands: so there is no state of it to keep.
-            draw = torch.Generator(self.where).manual_seed(((self._seed << 40) + (self.steps << 8) + part) % 2**63)
+            draw = torch.Generator(self.where).manual_seed(((self.seed << 40) + (self.steps << 8) + part) % 2**63)
             hu, labels = augmented(hu, labels, draw)
         return hu, self._channel_of[labels.long()]
 
@@ -220,7 +245,7 @@ class Trainer:
         self._spent_s += time.perf_counter() - begun
         rate = float(self._schedule.get_last_lr()[0])
         number, patches_s = len(self.history) + 1, patches / max(steps_s, 1e-9)
-        epoch = Epoch(number, loss, scores, self._spent_s, waited, rate, patches_s, time.time())
+        epoch = Epoch(number, loss, scores, self._spent_s, waited, rate, patches_s, time.time(), self.processes)
         self.history.append(epoch)
         self.partial = self.made < self.preset.steps
         self._losses, self._spent_s = [], 0.0
@@ -238,7 +263,9 @@ class Trainer:
         return averaged
 
     def close(self) -> None:
-        """Nothing more is read for it in advance, and its cases are given back."""
+        """Nothing more is read for it in advance, its cases are given back, and processes that computed with it end."""
+        if self.crew is not None:
+            self.crew.close()
         self._feed.close()
         self.learn.close()
         self.judge.close()

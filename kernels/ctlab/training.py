@@ -14,11 +14,11 @@ import torch
 
 from ctlab import board, farcase
 from ctlab.background import Run, Runs
-from ctlab.checkpoints import EVERY_S, Keeper
+from ctlab.checkpoints import EVERY_S, Keeper, own_random
 from ctlab.clock import seconds_left as session_seconds_left
 from ctlab.cohort import Case, Cohort
 from ctlab.course import ORDER, OWN, Course, Report
-from ctlab.errors import CheckpointError, CohortError, CtlabError, DamagedError, StorageError, UnreadableError
+from ctlab.errors import CheckpointError, CohortError, CrewError, CtlabError, DamagedError, StorageError, UnreadableError
 from ctlab.farcase import FarCase
 from ctlab.files import sweep
 from ctlab.folders import work_folder
@@ -28,6 +28,7 @@ from ctlab.inference import Model, load_model
 from ctlab.network import Preset, device, device_text, find_preset
 from ctlab.precision import DeviceError, checked
 from ctlab.resample import prepare, working_shape
+from ctlab.shares import OTHER_BYTES, settled, wanted_processes
 from ctlab.text import say
 from ctlab.tiers import SHARE, Room, Tiers, room_for_cases
 from ctlab.trainer import Trainer
@@ -76,6 +77,7 @@ def train(
     resume: bool = True,
     save_every_s: float = EVERY_S,
     memory: float | None = None,
+    processes: int | None = None,
 ) -> TrainingResult:
     """Trains the network of `preset` on `cohort` and keeps the best epoch's in `folder` (default: `training` in the work folder).
 
@@ -92,14 +94,20 @@ def train(
     take (default: half of what is free). The others are read again, patch by patch where they are packed (`ctlab.pack`), in the
     order in which they will be asked for. What is trained does not depend on it.
 
+    On several GPUs of one session the passes of a step are shared by as many processes, one a GPU (`processes` says fewer; on a CPU
+    it is one unless `processes` says more). A step stays what it is: the same patches, and the mean of their gradients. Where the
+    preset has too few passes, each is made of fewer patches. A training that goes on keeps its passes whatever computes them, so
+    it comes to the same, up to rounding where the number of processes is another.
+
     What the storage doesn't take is kept in memory and tried again, and told at the end (`TrainingResult.unsaved`).
 
     Raises CohortError when no training or no validation case can be used, and CheckpointError when the folder holds an unfinished
     training of other cases or settings, and CtlabError while another one is under way there.
     """
     target, run = _started(
-        cohort, preset, folder, epochs, seed, seconds_left=seconds_left, resume=resume, save_every_s=save_every_s, memory=memory
-    )
+        cohort, preset, folder, epochs, seed, seconds_left=seconds_left, resume=resume, save_every_s=save_every_s, memory=memory,
+        processes=processes,
+    )  # fmt: skip
     _watch(run, report or _print_line)
     RUNS.fetched(target)
     return run.result()
@@ -116,6 +124,7 @@ def train_in_background(
     resume: bool = True,
     save_every_s: float = EVERY_S,
     memory: float | None = None,
+    processes: int | None = None,
 ) -> Run[TrainingResult]:
     """As `train`, but returns at once: the training goes on while other cells run, shown in this cell with its curves and buttons.
 
@@ -125,8 +134,9 @@ def train_in_background(
     Raises CtlabError while another one is under way in `folder`. What goes wrong later is raised by `run.result()` and `train`.
     """
     _, run = _started(
-        cohort, preset, folder, epochs, seed, seconds_left=seconds_left, resume=resume, save_every_s=save_every_s, memory=memory
-    )
+        cohort, preset, folder, epochs, seed, seconds_left=seconds_left, resume=resume, save_every_s=save_every_s, memory=memory,
+        processes=processes,
+    )  # fmt: skip
     board.show(run)
     return run
 
@@ -142,6 +152,7 @@ def _started(
     resume: bool,
     save_every_s: float,
     memory: float | None,
+    processes: int | None,
 ) -> tuple[Path, Run[TrainingResult]]:
     """The folder of a training and the training that runs there: the one that was asked for, begun now unless it is under way."""
     chosen = find_preset(preset)
@@ -157,11 +168,12 @@ def _started(
 
         def lead(run: Run[TrainingResult]) -> TrainingResult:
             sweep(target, OWN)
-            with torch.random.fork_rng():
+            wanted = wanted_processes(processes, where := device())
+            with own_random(where):
                 torch.manual_seed(seed)
-                trainer = _trainer(cohort, chosen, seed, run.tell, memory)
+                trainer = _trainer(cohort, chosen, seed, run.tell, memory, others=(wanted - 1) * OTHER_BYTES)
                 try:
-                    return _lead(trainer, target, run=run, left=left, resume=resume, save_every_s=save_every_s)
+                    return _lead(trainer, target, run=run, left=left, resume=resume, save_every_s=save_every_s, wanted=wanted)
                 finally:
                     trainer.close()
                     farcase.forget()
@@ -214,8 +226,9 @@ def _lead(
     left: Callable[[], float],
     resume: bool,
     save_every_s: float,
+    wanted: int,
 ) -> TrainingResult:
-    """The training itself, in its own thread."""
+    """The training itself, in its own thread; `wanted` processes make its steps, if they can be shared."""
     keeper = Keeper(target, every_s=save_every_s)
     if resume:
         _take_up(trainer, keeper, target, run.tell)
@@ -224,9 +237,16 @@ def _lead(
     for epoch in trainer.history:
         run.tell(epoch)
     if len(trainer.history) < trainer.preset.epochs:
-        expected = _forecast(trainer)
+        count = 1 if wanted == 1 else _share(trainer, wanted, fresh=keeper.kept is None, tell=run.tell)
+        expected = _forecast(trainer, count)
         run.tell(expected.text(seconds_left=left(), done=len(trainer.history)))
         run.names, run.progress = trainer.names, lambda: trainer.progress(expected.epoch_s, left())
+        if count > 1:
+            # Here, so that one process loads nothing of it.
+            from ctlab.crew import Crew
+
+            # After the trial, which may have made the passes smaller; from here on they stay as many times as many.
+            trainer.crew = Crew(trainer.network, trainer.precision, trainer.where, processes=count, seed=trainer.seed)
         _come_nearer(trainer, run.tell)
 
     def report(epoch: Epoch) -> None:
@@ -236,7 +256,7 @@ def _lead(
     course = Course(trainer, keeper, Writer(run.tell, ORDER), target, report, left, run.control)
     try:
         unsaved = course.run()
-    except (StorageError, UnreadableError, DamagedError, OSError) as error:
+    except (CrewError, StorageError, UnreadableError, DamagedError, OSError) as error:
         raise _broken_off(error, trainer, keeper, target) from error
     result = _result(course, unsaved)
     if result.stopped_early and not unsaved:
@@ -246,8 +266,14 @@ def _lead(
     return result
 
 
-def _broken_off(error: Exception, trainer: Trainer, keeper: Keeper, folder: Path) -> StorageError:
-    """What people hear when a case could not be read in the middle of a training."""
+def _broken_off(error: Exception, trainer: Trainer, keeper: Keeper, folder: Path) -> CtlabError:
+    """What people hear when a case could not be read in the middle of a training, or a process that computed with it is gone."""
+    if isinstance(error, CrewError):
+        text = N_("{why} So the training ended after {steps} steps, before anything of it was saved. Train again with the same "
+                  "settings: it begins anew.") if keeper.kept is None else N_(
+                  "{why} So the training ended after {steps} steps. Its state after {kept} steps is kept in {folder}. Train again "
+                  "with the same settings: it goes on from there.")  # fmt: skip
+        return CrewError(text, why=error, steps=trainer.steps, kept=keeper.kept, folder=folder)
     why = str(error) if isinstance(error, CtlabError) else say(N_("The storage doesn't answer ({error})."), error=error)
     if keeper.kept is None:
         text = N_("{why} So the training ended after {steps} steps, before anything of it was saved. Train again with the same "
@@ -269,13 +295,15 @@ def _result(course: Course, unsaved: tuple[str, ...]) -> TrainingResult:
     return TrainingResult(model, tuple(trainer.history), best, checkpoint, stopped_early=not course.finished, unsaved=unsaved)
 
 
-def _trainer(cohort: Cohort, preset: Preset, seed: int, tell: Callable[[str], object], memory: float | None) -> Trainer:
+def _trainer(
+    cohort: Cohort, preset: Preset, seed: int, tell: Callable[[str], object], memory: float | None, *, others: int
+) -> Trainer:
     where = device()
     tell(device_text(where))
     precision, warning = checked(where)
     if warning:
         tell(warning)
-    left = Room(room_for_cases() if memory is None else int(memory))
+    left = Room(room_for_cases(others) if memory is None else int(memory))
     learn, judge = (read_cases(cohort, part, preset, left) for part in (cohort.train, cohort.val))
     names = _label_names(cohort.names, learn)
     return Trainer(preset, learn, judge, names, seed=seed, where=where, precision=precision, tell=tell)
@@ -297,7 +325,15 @@ def _come_nearer(trainer: Trainer, tell: Callable[[str], object]) -> None:
                     "it is many times as fast."), count=slow))  # fmt: skip
 
 
-def _forecast(trainer: Trainer) -> Forecast:
+def _share(trainer: Trainer, wanted: int, *, fresh: bool, tell: Callable[[str], object]) -> int:
+    """How many processes make the steps of `trainer`, whose passes are then such that they can."""
+    trainer.preset, count, told = settled(trainer.preset, wanted, fresh=fresh, gpus=trainer.where.type == "cuda")
+    for each in told:
+        tell(each)
+    return count
+
+
+def _forecast(trainer: Trainer, processes: int) -> Forecast:
     """Tries a step, a smaller one where memory is short, and tells from it what the training takes."""
     while True:
         try:
@@ -315,6 +351,7 @@ def _forecast(trainer: Trainer) -> Forecast:
         network=trainer.network,
         judge=[case.shape for case in trainer.judge.known],
         room=room(trainer.where),
+        processes=processes,
     )
 
 
