@@ -17,12 +17,15 @@ import nibabel
 import numpy as np
 import torch
 from ctlab.cohort import Cohort
+from ctlab.crew import Crew
 from ctlab.network import HIGH_HU, LOW_HU, PRESETS, Preset, build
 from ctlab.phantoms import Marking, make_cohort
 from ctlab.precision import Precision, checked
 from ctlab.resample import Prepared, prepare, working_shape
+from ctlab.shares import settled, wanted_processes
 from ctlab.tiers import Tiers
 from ctlab.trainer import Trainer
+from ctlab.waytrial import tried
 from monai.data import CacheDataset, DataLoader, Dataset, ThreadDataLoader, set_track_meta
 from monai.losses import DiceCELoss
 from monai.networks.nets import VNet
@@ -38,13 +41,39 @@ CLASSES, ROUNDS, STEPS, MATRIX = 2, 8, 2, 8192
 Step = Callable[[], object]
 
 
-def ours(preset: Preset, cases: Sequence[Prepared], where: torch.device, precision: Precision) -> Step:
-    """The loop of `ctlab.train`, without its saving."""
+def ours(preset: Preset, cases: Sequence[Prepared], where: torch.device, precision: Precision) -> Trainer:
+    """What makes the steps of `ctlab.train`."""
     learn = Tiers.of(cases)
     # As in a training, where half of the device's memory is free for them.
     if where.type == "cuda":
         learn.to_device(where, sum(case.nbytes for case in cases))
-    return Trainer(preset, learn, Tiers.of(cases[:1]), {1: "lung"}, seed=1, where=where, precision=precision).step
+    return Trainer(preset, learn, Tiers.of(cases[:1]), {1: "lung"}, seed=1, where=where, precision=precision)
+
+
+def _chosen_way(trainer: Trainer) -> dict[str, object]:
+    """Has `trainer` compute as a long training on its device would, and tells what was tried."""
+    found = tried(trainer.network, trainer.preset, trainer.where, trainer.precision)
+    if found.way is not None:
+        trainer.take(found.way)
+    times = {str(way): round(seconds, 5) for way, seconds in found.times.items()}
+    return {"way": str(found.way), "tried_pass_s": times, "failed": {str(way): why for way, why in found.failed.items()}}
+
+
+def _by_all_gpus(trainer: Trainer, steps: int, rounds: int) -> dict[str, object]:
+    """The same steps by a process for each GPU of the machine."""
+    trainer.preset, count, told = settled(trainer.preset, wanted_processes(None, trainer.where), fresh=True, gpus=True)
+    for each in told:
+        say(each)
+    if count == 1:
+        return {"processes": 1}
+    try:
+        trainer.crew = Crew(trainer.network, trainer.precision, trainer.where, processes=count, seed=trainer.seed, way=trainer.way)
+        _timed(trainer.step, 2, trainer.where)
+        step_s = statistics.median(_timed(trainer.step, steps, trainer.where) for _ in range(rounds)) / steps
+    finally:
+        trainer.close()
+    patches = trainer.preset.batch * trainer.preset.accumulate
+    return {"processes": count, "processes_step_s": round(step_s, 4), "processes_patches_a_second": round(patches / step_s, 2)}
 
 
 def monais(preset: Preset, batches: Iterator[Any], where: torch.device, precision: Precision) -> Step:
@@ -159,8 +188,10 @@ def main() -> int:
             for case, ct, labels in cohort.loaded(cohort.train)
         ]
         files = _files(folder, cases)
+        trainer = ours(preset, cases, where, precision)
+        way = _chosen_way(trainer) if big else {}
         loops: dict[str, Step] = {
-            "ours": ours(preset, cases, where, precision),
+            "ours": trainer.step,
             "fast": monais(preset, fast(preset, files, where), where, precision),
             "plain": monais(preset, plain(preset, files), where, Precision(torch.float32)),
         }
@@ -173,6 +204,8 @@ def main() -> int:
             for each in order:
                 times[each].append(_timed(loops[each], steps, where))
             say(f"round {number + 1}: " + ", ".join(f"{each} {times[each][-1] / steps:.2f} s a step" for each in loops))
+        # Last, and beside the comparison: the fast recipe has one GPU.
+        processes = _by_all_gpus(trainer, steps, given.rounds) if big else {}
     against_fast, against_plain = ratio_of(times["fast"], times["ours"]), ratio_of(times["plain"], times["ours"])
     step_s = statistics.median(times["ours"]) / steps
     detail: dict[str, object] = {
@@ -184,6 +217,8 @@ def main() -> int:
         "against_plain": {"median": against_plain.median, "bounds_95": [against_plain.low, against_plain.high]},
         "step_s": {each: round(statistics.median(found) / steps, 4) for each, found in times.items()},
         "patches_a_second": round(preset.batch / step_s, 2),
+        **way,
+        **processes,
     }
     if big:
         rate = _matmul_rate(where)

@@ -30,6 +30,7 @@ from ctlab.hand import Failed, Setting
 from ctlab.meeting import QUIET, meet, place
 from ctlab.passes import Passes, Step
 from ctlab.precision import Precision
+from ctlab.ways import Way
 from phrases import N_
 
 BEGIN_S = 300.0
@@ -112,13 +113,22 @@ def _set(one: _Hand, setting: Setting, network: bytes) -> None:
 class Crew:
     """This process and `processes` - 1 others, which make the passes of a step together."""
 
-    def __init__(self, network: torch.nn.Module, precision: Precision, where: torch.device, *, processes: int, seed: int) -> None:
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        precision: Precision,
+        where: torch.device,
+        *,
+        processes: int,
+        seed: int,
+        way: Way | None = None,
+    ) -> None:
         """Begins the others, and waits for them. This one computes on `where`, they on the next GPUs or the same CPU.
 
         Raises CrewError when one of them doesn't come.
         """
         self.processes = processes
-        self._passes = Passes(network, precision, rank=0, processes=processes)
+        self._passes = Passes(network, precision, rank=0, processes=processes, way=way)
         self._group: ProcessGroup | None = None
         self._broken = False
         self._hands: list[_Hand] = []
@@ -134,7 +144,7 @@ class Crew:
             self._hear(hand.HERE)
             for rank, each in enumerate(self._hands, 1):
                 there = f"cuda:{(where.index or 0) + rank}" if where.type == "cuda" else str(where)
-                setting = Setting(self._name, rank, processes, there, precision, seed, torch.get_num_threads())
+                setting = Setting(self._name, rank, processes, there, precision, seed, torch.get_num_threads(), way)
                 self._bounded(partial(_set, each, setting, stream.getvalue()))
             self._hear(hand.READY)
             self._bounded(partial(self._join, where))

@@ -10,7 +10,6 @@ import io
 import os
 import queue
 import signal
-import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import torch
 from ctlab.meeting import meet
 from ctlab.passes import Passes, Step
 from ctlab.precision import Precision, convolves
+from ctlab.ways import Way
 
 LOOK_S = 2.0
 """Between two looks whether who leads is still there. Mostly the socket tells at once; not if another program has it open too."""
@@ -43,6 +43,8 @@ class Setting:
     seed: int
     threads: int
     """On a CPU."""
+    way: Way | None
+    """In which it computes."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _work(leader: Connection, place: int, orders: queue.SimpleQueue[object]) -> 
             raise WrongDeviceError(f"{torch.cuda.get_device_name(where)}, {setting.precision}")
     # From the process that began this one, and so no stranger's code.
     network: torch.nn.Module = torch.load(io.BytesIO(stored), map_location=where, weights_only=False)
-    passes = Passes(network, setting.precision, rank=setting.rank, processes=setting.processes)
+    passes = Passes(network, setting.precision, rank=setting.rank, processes=setting.processes, way=setting.way)
     leader.send(READY)
     group = meet(place, setting.name, setting.rank, setting.processes, where)
     weights = passes.weights()
@@ -112,7 +114,3 @@ def _work(leader: Connection, place: int, orders: queue.SimpleQueue[object]) -> 
         torch.manual_seed(((setting.seed << 40) + (step.number << 8) + setting.rank) % 2**63)
         passes.make(images, truth, step)
         group.reduce(passes.row, 0).wait()
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))

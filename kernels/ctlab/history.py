@@ -36,6 +36,8 @@ class Epoch:
     """When, in seconds since 1970 (Unix time)."""
     processes: int = 1
     """How many made its steps together, each on a device of its own."""
+    way: str = ""
+    """In which the device computed the network, where that was tried (`ctlab.ways`)."""
 
     @property
     def mean_dice(self) -> float:

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ctlab.loss import dice_ce
 from ctlab.precision import Precision
+from ctlab.ways import Forward, Way, taken
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,17 @@ class Passes:
     after all n.
     """
 
-    def __init__(self, network: torch.nn.Module, precision: Precision, *, rank: int, processes: int) -> None:
+    def __init__(
+        self, network: torch.nn.Module, precision: Precision, *, rank: int, processes: int, way: Way | None = None
+    ) -> None:
+        """`way` is that in which `network` is computed, where it isn't the one that it is built in."""
+        self._forward: Forward = network if way is None else taken(network, way)
         self._network, self._precision, self._rank, self._processes = network, precision, rank, processes
         self._parameters = [each for each in network.parameters() if each.requires_grad]
         self._norms = list(_norms(network))
         self._where = self._parameters[0].device
-        size = sum(each.numel() for each in (*self._parameters, *self.statistics))
+        self._weights = torch.empty(sum(each.numel() for each in self._parameters), device=self._where)
+        size = len(self._weights) + sum(each.numel() for each in self.statistics)
         self.row = torch.zeros(size + 2, device=self._where)
         """Float32: the gradient of each parameter, the running statistics, the loss, and 0 unless memory was short."""
 
@@ -66,8 +72,9 @@ class Passes:
             each.copy_(was)
 
     def weights(self) -> torch.Tensor:
-        """All weights in a row."""
-        return torch.cat([each.detach().reshape(-1) for each in self._parameters])
+        """All weights in a row, the same one each time."""
+        torch.cat([each.detach().reshape(-1) for each in self._parameters], out=self._weights)
+        return self._weights
 
     def take(self, weights: torch.Tensor) -> None:
         """Has these weights from now on, and no running statistics: those of whoever begins in the middle."""
@@ -106,8 +113,7 @@ class Passes:
                 # One that has no part in the loss has no gradient, and then none decays it either.
                 if parameter.grad is not None:
                     parameter.grad.copy_(piece)
-            begin = sum(each.numel() for each in self._parameters)
-            for each, piece in zip(self.statistics, _cut(self.row[begin:], self.statistics), strict=True):
+            for each, piece in zip(self.statistics, _cut(self.row[len(self._weights) :], self.statistics), strict=True):
                 each.copy_(piece)
             for norm, _ in self._norms:
                 if norm.num_batches_tracked is not None:
@@ -124,7 +130,7 @@ class Passes:
         for number in share(step.passes, self._rank, self._processes):
             own = slice(number * step.batch, (number + 1) * step.batch)
             with torch.autocast(self._where.type, self._precision.dtype, enabled=self._precision.mixed):
-                logits = self._network(images[own])
+                logits = self._forward(images[own])
             loss = dice_ce(logits, truth[own]) / step.passes
             (loss * step.scale).backward()  # type: ignore[no-untyped-call]  # in torch's types
             total += loss.detach()

@@ -31,6 +31,7 @@ from ctlab.sampling import Sampler
 from ctlab.text import say
 from ctlab.tiers import Tier, Tiers
 from ctlab.waits import Waits
+from ctlab.ways import Forward, Way, taken
 from phrases import N_
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class Trainer:
         with own_random(where):
             torch.manual_seed(seed)
             self.network = build(len(names) + 1, preset.kind).to(where)
+        self._forward: Forward = self.network
+        self.way: Way | None = None
+        """In which the passes are computed, where another was chosen than the network is built in."""
         self._averaged = averaging(self.network, preset.average) if preset.average else None
         self._optimizer = torch.optim.SGD(
             self.network.parameters(), preset.learning_rate, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
@@ -116,6 +120,11 @@ class Trainer:
         return 1 if self.crew is None else self.crew.processes
 
     @property
+    def layout(self) -> Way:
+        """How the weights lie in memory."""
+        return Way(channels_last=any(_channels_last(each) for each in self.network.parameters()))
+
+    @property
     def losses(self) -> list[float]:
         """Of the epoch that is under way. A GPU is waited for until it has them."""
         return torch.stack(self._losses).tolist() if self._losses else []
@@ -142,6 +151,12 @@ class Trainer:
         self._losses.append(loss)
         self._spent_s += time.perf_counter() - begun
         return loss
+
+    def take(self, way: Way) -> None:
+        """Computes in that way from the next step on."""
+        self.way, self._forward = way, taken(self.network, way)
+        if self._averaged:
+            taken(self._averaged, replace(way, compiled=False))
 
     def progress(self, epoch_s: float, session_s: float) -> Progress:
         """Where this is, if an epoch takes `epoch_s` until one has been made; may be asked from another thread."""
@@ -198,7 +213,7 @@ class Trainer:
         for part in range(self.preset.accumulate):
             hu, truth = self._batch(part)
             with torch.autocast(self.where.type, self.precision.dtype, enabled=self.precision.mixed):
-                logits = self.network(normalised(hu))
+                logits = self._forward(normalised(hu))
             loss = dice_ce(logits, truth) / self.preset.accumulate
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # in torch's types
             total += loss.detach()
@@ -245,7 +260,9 @@ class Trainer:
         self._spent_s += time.perf_counter() - begun
         rate = float(self._schedule.get_last_lr()[0])
         number, patches_s = len(self.history) + 1, patches / max(steps_s, 1e-9)
-        epoch = Epoch(number, loss, scores, self._spent_s, waited, rate, patches_s, time.time(), self.processes)
+        epoch = Epoch(
+            number, loss, scores, self._spent_s, waited, rate, patches_s, time.time(), self.processes, str(self.way or "")
+        )
         self.history.append(epoch)
         self.partial = self.made < self.preset.steps
         self._losses, self._spent_s = [], 0.0
@@ -278,6 +295,7 @@ class Trainer:
         """All that is needed to go on from here, but for the data."""
         return {
             "key": self.key,
+            "way": None if self.way is None else [self.way.channels_last, self.way.compiled],
             "parts": [self.preset.batch, self.preset.accumulate, self.preset.patch],
             "history": plain(self.history),
             "losses": self.losses,
@@ -301,6 +319,9 @@ class Trainer:
         self._losses = list(torch.tensor(state["losses"], device=self.where))
         self._spent_s = state["spent_s"]
         self._waits.start(state["waited_s"])
+        # A state of an earlier version says nothing of it.
+        if way := state.get("way"):
+            self.take(Way(*way))
         self.network.load_state_dict(state["network"])
         if self._averaged:
             self._averaged.load_state_dict(state["averaged"])
@@ -310,6 +331,10 @@ class Trainer:
             self._scaler.load_state_dict(state["scaler"])
         self._feed.restore(state["sampler"])
         restore_random(self.where, state["random"])
+
+
+def _channels_last(weights: torch.Tensor) -> bool:
+    return weights.dim() == 5 and weights.is_contiguous(memory_format=torch.channels_last_3d) and not weights.is_contiguous()
 
 
 def averaging(network: torch.nn.Module, decay: float) -> AveragedModel:

@@ -14,6 +14,7 @@ import torch
 
 from ctlab import board, farcase
 from ctlab.background import Run, Runs
+from ctlab.beforehand import prepared
 from ctlab.checkpoints import EVERY_S, Keeper, own_random
 from ctlab.clock import seconds_left as session_seconds_left
 from ctlab.cohort import Case, Cohort
@@ -22,15 +23,14 @@ from ctlab.errors import CheckpointError, CohortError, CrewError, CtlabError, Da
 from ctlab.farcase import FarCase
 from ctlab.files import sweep
 from ctlab.folders import work_folder
-from ctlab.forecast import Forecast, forecast, room, smaller, trial
 from ctlab.history import Epoch
 from ctlab.inference import Model, load_model
 from ctlab.network import Preset, device, device_text, find_preset
-from ctlab.precision import DeviceError, checked
+from ctlab.precision import checked
 from ctlab.resample import prepare, working_shape
-from ctlab.shares import OTHER_BYTES, settled, wanted_processes
+from ctlab.shares import OTHER_BYTES, wanted_processes
 from ctlab.text import say
-from ctlab.tiers import SHARE, Room, Tiers, room_for_cases
+from ctlab.tiers import Room, Tiers, room_for_cases
 from ctlab.trainer import Trainer
 from ctlab.writer import Writer
 from phrases import N_
@@ -83,7 +83,8 @@ def train(
 
     `report` hears of each epoch when it is over (default: a line each). `seconds_left` tells how long the session still lives
     (default: `ctlab.clock`); when no further epoch fits, or STOP_S before the end, training keeps what it has, says so and stops.
-    The same seed on the same device gives the same network.
+    The same seed on the same device gives the same network; on a GPU, where it is computed in the same way: before the first step
+    the ways to lay out and to compile it are timed there, and the fastest is told, written into the history and kept to.
 
     It runs in a thread of its own. In a notebook it is shown with its curves and buttons to hold and to end it; who interrupts the
     cell only stops waiting, and the same call shows it again and waits for the result.
@@ -237,17 +238,8 @@ def _lead(
     for epoch in trainer.history:
         run.tell(epoch)
     if len(trainer.history) < trainer.preset.epochs:
-        count = 1 if wanted == 1 else _share(trainer, wanted, fresh=keeper.kept is None, tell=run.tell)
-        expected = _forecast(trainer, count)
-        run.tell(expected.text(seconds_left=left(), done=len(trainer.history)))
-        run.names, run.progress = trainer.names, lambda: trainer.progress(expected.epoch_s, left())
-        if count > 1:
-            # Here, so that one process loads nothing of it.
-            from ctlab.crew import Crew
-
-            # After the trial, which may have made the passes smaller; from here on they stay as many times as many.
-            trainer.crew = Crew(trainer.network, trainer.precision, trainer.where, processes=count, seed=trainer.seed)
-        _come_nearer(trainer, run.tell)
+        epoch_s = prepared(trainer, wanted, fresh=keeper.kept is None, tell=run.tell, seconds_left=left)
+        run.names, run.progress = trainer.names, lambda: trainer.progress(epoch_s, left())
 
     def report(epoch: Epoch) -> None:
         run.examples = trainer.examples
@@ -307,52 +299,6 @@ def _trainer(
     learn, judge = (read_cases(cohort, part, preset, left) for part in (cohort.train, cohort.val))
     names = _label_names(cohort.names, learn)
     return Trainer(preset, learn, judge, names, seed=seed, where=where, precision=precision, tell=tell)
-
-
-def _come_nearer(trainer: Trainer, tell: Callable[[str], object]) -> None:
-    """Brings cases into the GPU's memory, and tells of those that nothing has room for."""
-    if trainer.where.type == "cuda":
-        # After a step was tried: what that takes is not free any more.
-        trainer.learn.to_device(trainer.where, int(SHARE * (room(trainer.where) or 0)))
-    far = [each for part in (trainer.learn, trainer.judge) for each in part.far()]
-    if not far:
-        return
-    count = len(trainer.learn.known) + len(trainer.judge.known)
-    tell(say(N_("{far} of {all} cases have no room in memory: they are read from their folder while the steps go on."),
-             far=len(far), all=count))  # fmt: skip
-    if slow := sum(not each.packed for each in far):
-        tell(say(N_("{count} of them have to be read whole for each patch. Pack the cohort first (ctlab.pack), and train on that: "
-                    "it is many times as fast."), count=slow))  # fmt: skip
-
-
-def _share(trainer: Trainer, wanted: int, *, fresh: bool, tell: Callable[[str], object]) -> int:
-    """How many processes make the steps of `trainer`, whose passes are then such that they can."""
-    trainer.preset, count, told = settled(trainer.preset, wanted, fresh=fresh, gpus=trainer.where.type == "cuda")
-    for each in told:
-        tell(each)
-    return count
-
-
-def _forecast(trainer: Trainer, processes: int) -> Forecast:
-    """Tries a step, a smaller one where memory is short, and tells from it what the training takes."""
-    while True:
-        try:
-            tried = trial(trainer.network, trainer.preset, trainer.where, trainer.precision)
-            break
-        except torch.OutOfMemoryError as error:
-            less = smaller(trainer.preset)
-            if less is None:
-                raise DeviceError(N_("The device's memory is too small for this network. Choose another preset.")) from error
-        trainer.shrink(less)
-    return forecast(
-        trainer.preset,
-        tried,
-        precision=trainer.precision,
-        network=trainer.network,
-        judge=[case.shape for case in trainer.judge.known],
-        room=room(trainer.where),
-        processes=processes,
-    )
 
 
 def _take_up(trainer: Trainer, keeper: Keeper, folder: Path, tell: Callable[[str], object]) -> None:
