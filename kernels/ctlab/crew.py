@@ -42,16 +42,20 @@ END_S = 5.0
 LOOK_S = 0.0005
 """Between two looks whether a step is done."""
 
-# The library as a whole takes seconds to import, and a hand needs five files of it.
 _BEGIN = """
-import sys, types
+import ctypes, os, signal, sys, types
+# Before anything that takes time: it is not to outlive who began it, not even by the time that it takes to begin.
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[4]):
+    os._exit(1)
+# The library as a whole takes seconds to import, and a hand needs a few files of it.
 package = types.ModuleType("ctlab")
 package.__path__ = [sys.argv[1]]
 sys.modules["ctlab"] = package
 from ctlab.hand import main
 main(*map(int, sys.argv[2:5]))
 """
-
+"""What a hand is begun with; prctl(2), PR_SET_PDEATHSIG: it goes with the thread that began it, which is that of the training."""
 
 _NUMBERS = count()
 

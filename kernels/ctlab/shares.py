@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from ctlab.network import Preset
+from ctlab.network import KINDS, Preset
 from ctlab.text import say
 from phrases import N_
 
@@ -28,12 +28,11 @@ def spread(preset: Preset, processes: int) -> tuple[Preset, int]:
     Passes stay as large as that allows: each shows the loss all that it takes its Dice over.
     """
     patches = preset.batch * preset.accumulate
-    count = next(each for each in range(processes, 0, -1) if patches % each == 0)
-    for batch in range(preset.batch, 0, -1):
-        passes, rest = divmod(patches, batch)
-        if preset.batch % batch == 0 and rest == 0 and passes % count == 0:
-            return replace(preset, batch=batch, accumulate=passes), count
-    raise AssertionError  # passes of one patch are as many as there are patches
+    # Of a patch as small as can be one voxel is left at the network's bottom, and batch normalisation needs more than one a pass.
+    least = 1 if preset.patch > KINDS[preset.kind].stride else min(2, preset.batch)
+    batches = [each for each in range(preset.batch, least - 1, -1) if preset.batch % each == 0]
+    count, batch = next((n, each) for n in range(processes, 0, -1) for each in batches if patches // each % n == 0)
+    return replace(preset, batch=batch, accumulate=patches // batch), count
 
 
 def fitting(preset: Preset, processes: int) -> int:
@@ -51,11 +50,11 @@ def settled(preset: Preset, wanted: int, *, fresh: bool, gpus: bool) -> tuple[Pr
     if count > 1:
         told.append(
             say(
-                N_("{count} processes compute together, each on a GPU of its own. Each makes {each} of a step's {passes} passes, "
-                   "of {batch} patches each; one of them also validates and saves.")
+                N_("{count} processes compute together, each on a GPU of its own. Each makes {each} of a step's {passes} passes "
+                   "(patches in a pass: {batch}); one of them also validates and saves.")
                 if gpus
-                else N_("{count} processes compute together on the CPU. Each makes {each} of a step's {passes} passes, of {batch} "
-                        "patches each; one of them also validates and saves."),
+                else N_("{count} processes compute together on the CPU. Each makes {each} of a step's {passes} passes (patches in "
+                        "a pass: {batch}); one of them also validates and saves."),
                 count=count, each=preset.accumulate // count, passes=preset.accumulate, batch=preset.batch,
             )
         )  # fmt: skip

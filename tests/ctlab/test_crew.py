@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from ctlab.precision import PLAIN
 from ctlab.trainer import Trainer
 from torch import nn
 
-from tests.ctlab.hands import alive, hands
+from tests.ctlab.hands import alive, gone, hands
 from tests.ctlab.test_trainer import PRESET, _kinds, made, weights  # noqa: F401  (a fixture)
 
 
@@ -126,3 +127,27 @@ def test_one_that_can_not_begin_is_a_sentence_with_its_last_words(tmp_path, monk
     with pytest.raises(CrewError, match=r"has ended \(no such library\)"):
         joined(made(), 2)
     assert len(list(Path("/proc/self/fd").iterdir())) <= opened + 1, "but for the place where all meet"
+
+
+BEGINNER = """
+import sys, types
+package = types.ModuleType("ctlab")
+package.__path__ = [sys.argv[1]]
+sys.modules["ctlab"] = package
+from ctlab.crew import _Hand
+print(_Hand().process.pid, flush=True)
+sys.stdin.read()
+"""
+"""Begins a process that it then never tells anything."""
+
+
+def test_one_that_has_only_begun_goes_with_who_began_it():
+    argv = [sys.executable, "-c", BEGINNER, str(Path(crew.__file__).parent)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as beginner:
+        other = int(beginner.stdout.readline())
+        # It loads torch long after its first lines; stopped there, it can't look for itself any more.
+        while "libtorch" not in Path(f"/proc/{other}/maps").read_text():
+            time.sleep(0.01)
+        os.kill(other, signal.SIGSTOP)
+        beginner.kill()
+    assert gone({other})

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from ctlab import tiers
-from ctlab.network import PRESETS
+from ctlab.network import KINDS, PRESETS, build
 from ctlab.passes import share
 from ctlab.shares import fitting, settled, spread, wanted_processes
 from hypothesis import given
@@ -27,6 +27,21 @@ def test_a_step_stays_the_same_patches_in_passes_that_all_who_take_part_can_shar
     larger = [each for each in range(found.batch + 1, batch + 1) if batch % each == 0]
     assert all(batch * accumulate // each % count for each in larger), "passes as large as can be"
     assert replace(found, batch=batch, accumulate=accumulate) == preset
+
+
+@given(st.integers(2, 24), st.integers(1, 16))
+def test_no_pass_is_so_small_that_a_network_can_not_learn_from_it(batch, processes):
+    found, count = spread(replace(PRESETS["vnet"], patch=KINDS["vnet"].least, batch=batch), processes)
+    assert found.batch > 1
+    assert found.accumulate % count == 0
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_the_smallest_passes_of_each_preset_can_be_learnt_from(name):
+    small = replace(PRESETS[name], patch=KINDS[name].least)
+    found, _ = spread(small, small.batch)
+    network = build(2, found.kind).to("meta").train()
+    assert network(torch.zeros(found.batch, 1, *(found.patch,) * 3, device="meta")).shape[0] == found.batch
 
 
 @given(sizes, st.integers(1, 16))
@@ -51,7 +66,7 @@ def test_people_hear_who_computes_and_who_does_not():
         settled(preset, 4, fresh=False, gpus=True)[2],
     )
     assert told.startswith(
-        "2 processes compute together, each on a GPU of its own. Each makes 1 of a step's 2 passes, of 2 patches each"
+        "2 processes compute together, each on a GPU of its own. Each makes 1 of a step's 2 passes (patches in a pass: 2)"
     )
     assert uneven[0].startswith("2 processes compute together on the CPU.")
     assert uneven[1:] == ["4 patches a step can't be shared evenly by 3 processes: 2 of them compute."]

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ctlab.clock import STOP_S
 from ctlab.cohort import Cohort
 from ctlab.errors import CrewError
 from ctlab.history import read_history
+from ctlab.network import Preset, find_preset
 from ctlab.phantoms import make_cohort
 from ctlab.trainer import Trainer
 from ctlab.training import TrainingResult, train, train_in_background
@@ -40,7 +42,12 @@ def cohort(tmp_path_factory) -> Cohort:
 
 
 def by_two(cohort: Cohort, folder: Path, **given) -> TrainingResult:
-    return train(cohort, folder=folder, report=lambda _: None, **{"save_every_s": 0.0, "processes": 2, **given})
+    return train(cohort, four(), folder=folder, report=lambda _: None, **{"save_every_s": 0.0, "processes": 2, **given})
+
+
+def four() -> Preset:
+    """Two patches for each process, of which its passes are."""
+    return replace(find_preset("vnet"), batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +127,7 @@ def test_one_that_dies_ends_all_in_a_sentence_and_the_same_call_goes_on(cohort, 
 
 @pytest.mark.slow
 def test_held_stopped_and_ended_by_time_it_reaches_all(cohort, tmp_path, unbroken):
-    run = train_in_background(cohort, folder=tmp_path, processes=2)
+    run = train_in_background(cohort, four(), folder=tmp_path, processes=2)
     while not (others := hands()) or run.progress is None or run.progress().step < 1:
         time.sleep(0.01)
     run.control.pause()
