@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ctlab.cohort import Cohort
-from ctlab.pack import pack
+from ctlab.packing import pack
 from ctlab.phantoms import Marking, make_cohort
 
 from bench.asked import Asked

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from matplotlib.path import Path as Polygon
 
 from ctlab.dicom import Place
 from ctlab.errors import LabelError
@@ -82,6 +81,8 @@ def _filled(contours: list[npt.NDArray[np.float64]], geometry: Geometry, name: s
 
 def _toggle(plane: npt.NDArray[np.bool_], corners: npt.NDArray[np.float64]) -> None:
     """Turns over every pixel of `plane` whose centre lies inside the polygon `corners`, (n, 2) in pixels."""
+    from matplotlib.path import Path as Polygon  # a tenth of a second, which only those pay who read such a file
+
     low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
     high = np.minimum(np.ceil(corners.max(axis=0)) + 1, plane.shape).astype(int)
     if (low >= high).any():

@@ -18,7 +18,7 @@ from ctlab.clock import STOP_S
 from ctlab.cohort import Cohort, open_case
 from ctlab.errors import CheckpointError, CohortError, FolderMissingError
 from ctlab.inference import predict
-from ctlab.pack import pack
+from ctlab.packing import pack
 from ctlab.readers import load_labels
 
 from tests.ctlab.networks import threshold_model

@@ -13,7 +13,7 @@ import pytest
 from ctlab.cohort import Cohort
 from ctlab.facts import BIN_HU, HIGHEST_HU, LOWEST_HU, THUMBNAIL, facts_of, histogram
 from ctlab.geometry import Geometry
-from ctlab.pack import pack
+from ctlab.packing import pack
 from ctlab.volume import Labels, Volume
 from hypothesis import given
 from hypothesis.extra import numpy as hnp

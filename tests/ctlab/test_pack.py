@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from ctlab.cohort import Cohort, PackedCase, open_case
 from ctlab.errors import CohortError, StorageError
-from ctlab.pack import pack
 from ctlab.packed import ENDING, read_header
+from ctlab.packing import pack
 from ctlab.patients import patients_of
 
 from tests.ctlab.samples import chest, series, write_case, write_series

@@ -10,8 +10,8 @@ import ctlab
 import pytest
 from ctlab.cohort import Cohort, open_case
 from ctlab.errors import StorageError, UnreadableError
-from ctlab.pack import pack
 from ctlab.packed import ENDING
+from ctlab.packing import pack
 from ctlab.readers import load, series
 from ctlab.storage import reading
 

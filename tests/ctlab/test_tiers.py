@@ -22,8 +22,8 @@ from ctlab.far import FarFile
 from ctlab.farcase import FarCase
 from ctlab.feed import READERS, Feed, _gathered
 from ctlab.network import PRESETS
-from ctlab.pack import pack
 from ctlab.packed import ENDING, write_packed
+from ctlab.packing import pack
 from ctlab.phantoms import make_cohort
 from ctlab.resample import Prepared
 from ctlab.sampling import Place, Sampler
