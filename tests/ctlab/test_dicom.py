@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from copy import deepcopy
@@ -23,6 +24,7 @@ from ctlab.errors import (
     UnreadableError,
 )
 from ctlab.readers import load
+from ctlab.slices import HEADER_BYTES, read_slices
 from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
@@ -271,6 +273,68 @@ def test_a_broken_file_at_the_end_of_the_stack_is_not_passed_over(tmp_path):
 
     with pytest.raises(UnreadableError, match=r"I016\.dcm can't be decoded"):
         load(tmp_path)
+
+
+def with_a_long_value(made: Dataset) -> None:
+    """A maker's own block before all that says where the slice lies."""
+    made.add_new(0x00090010, "LO", "MAKER")
+    made.add_new(0x00091001, "OB", bytes(2 * HEADER_BYTES))
+
+
+def with_a_long_sequence(made: Dataset) -> None:
+    """The same in a sequence that doesn't say how long it is."""
+    item = Dataset()
+    with_a_long_value(item)
+    made.ReferencedImageSequence = [item]
+    made["ReferencedImageSequence"].is_undefined_length = True
+
+
+def with_an_icon(made: Dataset) -> None:
+    """A small picture, pixels and all, before the picture itself."""
+    icon = Dataset()
+    icon.Rows = icon.Columns = 128
+    icon.PixelData = bytes(128 * 128 * 2)
+    icon["PixelData"].VR = "OW"
+    made.add_new(0x00090010, "LO", "MAKER")
+    made.add_new(0x00091002, "SQ", [icon])
+
+
+LONG = pytest.mark.parametrize("long", [with_a_long_value, with_a_long_sequence, with_an_icon])
+
+
+@LONG
+def test_headers_that_are_longer_than_what_is_read_at_first(tmp_path, long):
+    slices = series()
+    for made in slices:
+        long(made)
+    check_is_the_chest(load(write_series(tmp_path, slices)))
+
+
+@LONG
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_a_long_header_that_breaks_off_at_an_end_of_the_stack_is_not_passed_over(tmp_path, long):
+    slices = series()
+    long(slices[16])
+    write_series(tmp_path, slices, [f"I{index:03d}.dcm" for index in range(17)])
+    path = tmp_path / "I016.dcm"
+    path.write_bytes(path.read_bytes()[: HEADER_BYTES + 500])
+
+    with pytest.raises(CtlabError, match=r"I016\.dcm"):
+        load(tmp_path)
+
+
+def test_a_header_costs_one_opening_and_one_read(tmp_path, monkeypatch):
+    asked: list[tuple[object, ...]] = []
+    find, look, stat = os.open, os.pread, os.stat
+    write_series(tmp_path, series())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda path, *more: asked.append(("open", Path(path).name)) or find(path, *more))
+        patch.setattr(os, "pread", lambda file, length, at: asked.append(("read", length, at)) or look(file, length, at))
+        patch.setattr(os, "stat", lambda path, **more: asked.append(("stat", path)) or stat(path, **more))
+        found = read_slices(tmp_path, "chest")
+
+    expected = [("open", each.path.name) for each in found] + [("read", HEADER_BYTES, 0)] * 17
+    assert sorted(asked, key=str) == sorted(expected, key=str)
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -47,6 +47,8 @@ class Stacking:
         self._axis, self._backwards = "RLAPSI".index(geometry.stored[2]) // 2, geometry.stored[2] in "LPI"
         self._count = geometry.shape[self._axis]
         self._looked_at = self._count // 2
+        self._first: dict[int, npt.NDArray[np.float32]] = {}
+        """HU of the slice that `why_not` read, until it is in the volume."""
         self._there: set[int] = set()
         self._refusal: CtlabError | None = None
         self._found_right = False
@@ -68,6 +70,7 @@ class Stacking:
             return N_("the scan is turned")
         with reading(self._name):
             pixels = read_pixels(self._stack.slices[self._number(self._looked_at)], self._name)
+        self._first[self._looked_at] = pixels
         try:
             to_hounsfield(pixels, self._name)
         except HounsfieldError:
@@ -155,6 +158,7 @@ class Stacking:
         def fill(index: int) -> None:
             self._stored[:, :, self._number(index)] = self._slice(index)
             self._there.add(index)
+            self._first.pop(index, None)
 
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="dicom") as pool:
             for _ in pool.map(fill, missing):
@@ -163,8 +167,10 @@ class Stacking:
     def _slice(self, index: int) -> npt.NDArray[np.int16]:
         """HU of one file as `read_series` would have them, (columns, rows)."""
         try:
-            with reading(self._name):
-                pixels = read_pixels(self._stack.slices[self._number(index)], self._name)
+            pixels = self._first.get(index)
+            if pixels is None:
+                with reading(self._name):
+                    pixels = read_pixels(self._stack.slices[self._number(index)], self._name)
         except StorageError:
             raise
         except CtlabError as error:

@@ -9,6 +9,7 @@ import ctlab
 import numpy as np
 import pytest
 from ctlab.errors import CtlabError, MissingSliceError
+from ctlab.slices import read_pixels
 from ctlab.viewing import stacking
 from ctlab.viewing.stacking import Stacking
 from ctlab.viewing.widget import Viewer
@@ -96,6 +97,16 @@ def test_its_own_slices_are_shown_before_the_rest_was_read(tmp_path, alone, laid
     assert all(
         np.array_equal(one, other) for one, other in zip(shown, late.see("axial", "coronal", "sagittal", slab_mm=0.0), strict=True)
     )
+
+
+def test_the_middle_slice_is_read_once_for_its_first_picture_and_not_again_for_the_volume(tmp_path, alone, monkeypatch):
+    read = []
+    monkeypatch.setattr(stacking, "read_pixels", lambda each, name: read.append(each.called) or read_pixels(each, name))
+    viewer = ctlab.view(write_series(tmp_path, series()))
+    assert len(read) == 1
+    viewer._desk.whole()
+    assert len(read) == len(set(read)) == 17
+    assert np.array_equal(viewer._desk.ct.voxels, ctlab.load(tmp_path).voxels)
 
 
 def test_a_damaged_slice_refuses_the_series_in_the_readers_words(tmp_path, threads):
