@@ -1,27 +1,21 @@
 """`bin/bench viewer`: how fast the CT viewer answers the wheel in Chromium, and what its pictures cost beside ipympl's.
 
 The volume is 512 × 512 × 600 int16 with five labels, in three panes; kernel, server and browser share this machine's cores.
+Before that, how soon cases that are far away are seen (`bench.viewer_cases`), beside ipyniivue where that is installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ctlab.geometry import Geometry
-from ctlab.packed import ENDING, write_packed
-from ctlab.phantoms import Marking, make_phantom
 from ctlab.viewing import answers
 from ctlab.viewing.answers import Here
 from ctlab.viewing.desk import Desk
@@ -39,40 +33,18 @@ from matplotlib.figure import Figure
 
 from bench.ratio import ratio_of
 from bench.report import Report, quartiles, say
+from bench.viewer_cases import case, first_pictures
 from bench.viewer_lab import Page, page
 
-TIMES, SLICES = 4, 600
-"""A small phantom is enlarged this many times, to this many slices."""
-LONG_SLICES = 1200
-"""Of the packed CT that is opened from far away."""
 NOTCH_S = 0.12
 """Between two notches of the wheel: somebody who leafs quickly."""
 DRAG_S = 6.0
-CELL = "import ctlab\nfrom bench.viewer import case\nct, labels = case()\nviewer = ctlab.view(ct, labels)\nviewer"
+CELL = "import ctlab\nfrom bench.viewer_cases import case\nct, labels = case()\nviewer = ctlab.view(ct, labels)\nviewer"
 _REMEMBER = """
 window.seen = [];
 document.addEventListener("ctlab-seen", (event) => window.seen.push(event.detail));
 document.querySelector(".ctlab-viewer").scrollIntoView({ block: "start" });
 """
-
-
-def case(slices: int = SLICES) -> tuple[Volume, Labels]:
-    """A chest of the size that the figures are for, with noise in each voxel and five labels."""
-    small = make_phantom((5, 0, 1), (128, 128, 150), marking=Marking.SIDES, stored="RAS")
-    along = np.arange(slices) * small.ct.geometry.shape[2] // slices
-
-    def enlarged(voxels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.ascontiguousarray(voxels.repeat(TIMES, 0).repeat(TIMES, 1)[:, :, along])
-
-    ct, marks = enlarged(small.ct.voxels), enlarged(small.labels.voxels)
-    noise = np.random.default_rng(2).integers(-25, 26, (512, 512, 64), np.int16)
-    for start in range(0, slices, 64):
-        part = ct[:, :, start : start + 64]
-        part += noise[:, :, : part.shape[2]]
-    marks[240:270, 120:150, :][marks[240:270, 120:150, :] == 0] = 4
-    marks[200:300, 330:350, 100:500][marks[200:300, 330:350, 100:500] == 0] = 5
-    geometry = Geometry((512, 512, slices), np.diag([0.75, 0.75, 0.5, 1.0]))
-    return Volume(ct, geometry, "bench"), Labels(marks, geometry, "bench")
 
 
 @dataclass(frozen=True)
@@ -190,16 +162,6 @@ def _seen(lab: Page) -> list[Seen]:
     ]
 
 
-def first_picture() -> dict[str, float]:
-    """A packed CT of LONG_SLICES slices opened from far away: `bench.viewer_first` in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="renkei-viewer-") as name:
-        path = Path(name) / f"long{ENDING}"
-        write_packed(path, *case(LONG_SLICES), {"1": "lung"}, ())
-        done = subprocess.run([sys.executable, "-m", "bench.viewer_first", path], check=True, stdout=subprocess.PIPE)
-        found: dict[str, float] = json.loads(done.stdout)
-        return found
-
-
 def p95(values: Sequence[float]) -> float:
     """The nearest-rank 95th percentile."""
     return sorted(values)[max(0, -(-len(values) * 95 // 100) - 1)]
@@ -217,8 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     kernel = beside_ipympl(ct, labels, given.rounds)
     del ct, labels
     say(f"kernel time beside ipympl's: {kernel}")
-    first = first_picture()
-    say(f"a packed CT of {LONG_SLICES} slices from far away: {first}")
+    first = first_pictures()
     with page([CELL]) as lab:
         lab.until("viewer", lambda: lab.run("return document.querySelector('.ctlab-pane canvas') !== null"))
         lab.run(_REMEMBER)
@@ -241,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "drag_frames_per_s": round(rate, 1), "drag_ms": quartiles([each.seen - each.since for each in dragged]),
         "processor_ms_a_frame": {name: round(each * 1000 / len(quick), 1) for name, each in busy.items()},
         "drag_processor_ms_a_frame": {name: round(each * 1000 / len(dragged), 1) for name, each in busy_dragging.items()},
-        "first_picture": first,
+        "first_pictures": first,
         "load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
     Report(bench="viewer", value=round(p95(waits), 1), unit="ms", better="lower", detail=detail).print()

@@ -17,7 +17,7 @@ from ctlab.viewing.solid import Rendering, Solid
 from ctlab.viewing.turning import Side
 from ctlab.viewing.windows import WINDOWS
 
-from bench.viewer import case
+from bench.viewer_cases import case
 
 SIDES = tuple(Side(azimuth, elevation) for azimuth in range(-180, 180, 30) for elevation in (-60, -20, 0, 35, 80))
 LOOK = Look(WINDOWS["bone"], overlay=Overlay.LABELS)
