@@ -106,10 +106,11 @@ def main() -> int:
     """Run the table's tests, then measure."""
     parser = argparse.ArgumentParser(prog="bin/bench walls")
     parser.add_argument("--quick", action="store_true", help="tests without a site, and no measurement: to see that this works")
+    parser.add_argument("--row", type=int, action="append", metavar="NUMBER", help="this row of the table, may be said again (all)")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--pairs", type=int, default=cost.PAIRS)
     options = parser.parse_args()
-    table = rows(PAGE.read_text())
+    table = tuple(row for row in rows(PAGE.read_text()) if options.row is None or row.number in options.row)
     wanted = {test for row in table for test in row.tests} | {SABOTAGE}
     try:
         passed = run(wanted, quick=options.quick)
