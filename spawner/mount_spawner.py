@@ -104,6 +104,8 @@ class MountSpawner(BatchSpawnerBase):
     """One person's session; everything that sessions share is the `Desk`."""
 
     site = Instance(Site, help="The site file.").tag(config=True)
+    server: Any
+    """JupyterHub's record of where the session answers; None while there is none."""
     _desk: ClassVar[Desk | None] = None
     _session: Session | None = None
     ended_by: Reason | None = None

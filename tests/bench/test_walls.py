@@ -61,7 +61,7 @@ def test_the_worst_is_told_beside_the_median():
 
 @pytest.mark.slow
 def test_the_quick_run_counts_what_it_ran_and_leaves_the_rest_open():
-    # Terminals, whose test is quick, and tools, whose test needs a site: all that is quick in the table runs by itself in this suite.
+    # Terminals, whose test is quick, and tools, whose test needs a site: all other quick ones run by themselves in this suite.
     argv = [str(ROOT / "bin" / "bench"), "walls", "--quick", "--row=26", "--row=22"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr[-2000:]
