@@ -432,5 +432,8 @@ def _checked_later(_spawner: MountSpawner, _options: object) -> None:
 
 def _ready(spawner: MountSpawner, event: dict[str, object]) -> dict[str, object]:
     """The last event of the waiting page, in the person's language."""
+    if spawner.session is None or not spawner.session.was_ready:
+        # JupyterHub takes a start that was broken off for ready until, a second later, it stops it.
+        return {"progress": 0}
     message = translator(spawner.language)(READY)
     return {**event, "message": message, "html_message": html.escape(message)}

@@ -9,6 +9,8 @@
   const QUEUE = steps.findIndex((step) => step.dataset.step === "queued");
   const AGAIN_MS = 2000;
   let told = false;
+  let leaving = false;
+  let source = null;
 
   function mark(news) {
     const reached = steps.findIndex((step) => step.dataset.step === news.step);
@@ -61,8 +63,10 @@
 
   // A hub that does not answer is being restarted. One that answers, but has nothing to tell, has a page that says why.
   async function again() {
+    if (leaving) return;
     try {
       const answer = await fetch(window.location.href, { cache: "no-store" });
+      if (leaving) return;
       if (answer.headers.has("X-JupyterHub-Version")) {
         const text = await answer.text();
         if (text.includes("data-progress=")) follow();
@@ -77,7 +81,8 @@
   }
 
   function follow() {
-    const source = new EventSource(page.progress);
+    if (leaving) return;
+    source = new EventSource(page.progress);
     source.onmessage = (event) => {
       const news = JSON.parse(event.data);
       if (news.ready) {
@@ -90,9 +95,15 @@
     };
     source.onerror = () => {
       source.close();
-      setTimeout(again, AGAIN_MS);
+      if (!leaving) setTimeout(again, AGAIN_MS);
     };
   }
+
+  // Who leaves is taken to the home page; what the start still says would take them elsewhere before.
+  find("leave").addEventListener("click", () => {
+    leaving = true;
+    source?.close();
+  });
 
   const tell = find("tell-me");
   if ("Notification" in window && window.isSecureContext) {

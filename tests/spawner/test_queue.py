@@ -1,4 +1,4 @@
-"""A hub that is restarted while somebody waits in the queue and the batch system says nothing: nobody loses their place.
+"""Who waits in the queue, or leaves it, is told what is so, over a restart of the hub and however silent the batch system is.
 
 Both batch systems: their commands are small stand-ins, the hub, its proxy and the spawner are real.
 """
@@ -10,6 +10,7 @@ import pwd
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,15 +99,14 @@ class Place:
         """The page where the person waits."""
         return browser.open(f"/hub/spawn-pending/{PERSON}")
 
-    def told(self, browser: Browser) -> bytes:
-        """The first event of the start; nothing where none is under way."""
+    def told(self, browser: Browser) -> Iterator[bytes]:
+        """The events of the start, until it is over; none where it is not under way."""
         text = self.page(browser).text
         start = text.index('data-xsrf="') + len('data-xsrf="')
         token = text[start : text.index('"', start)]
         path = f"/hub/api/users/{PERSON}/server/progress"
         with browser.open(path, stream=True, params={"_xsrf": token}) as answer:
-            lines = answer.iter_lines() if answer.ok else ()
-            return next((line for line in lines if line.startswith(b"data:")), b"")
+            yield from (line for line in (answer.iter_lines() if answer.ok else ()) if line.startswith(b"data:"))
 
     def go_on(self) -> None:
         """From now on the hub takes up what waited."""
@@ -165,11 +165,30 @@ def test_who_waits_in_the_queue_goes_on_waiting_and_is_told_nothing_else(place, 
         assert "data-progress=" in lab.text, plain(lab)
         time.sleep(0.05)
     place.go_on()
-    assert b'"step": "submitted"' in until(lambda: place.told(browser))
+    assert b'"step": "submitted"' in until(lambda: next(place.told(browser), None))
 
     assert "appears to have stopped" not in _said(hub, before)
     assert place.sessions() == [("queued", JOB)]
     assert (len(place.ran(*SUBMIT.values())), place.ran(*END)) == (1, [])
+
+
+@pytest.mark.slow
+def test_who_leaves_the_queue_is_not_told_that_the_session_is_ready(place):
+    browser = place.hub.browser("en")
+    browser.log_in(PERSON, "pw")
+    place.ask()
+    until(lambda: (place.folder / "renkei.sqlite").exists() and place.sessions() == [("queued", JOB)])
+    events = place.told(browser)
+    assert b'"step": "submitted"' in next(events)
+
+    leave = {"headers": {"Authorization": f"token {TOKEN}"}, "timeout": 60}
+    leaving = threading.Thread(target=requests.delete, args=(f"{place.hub.url}/hub/api/users/{PERSON}/server",), kwargs=leave)
+    leaving.start()
+    after = list(events)
+    leaving.join()
+
+    assert not any(b'"ready"' in event for event in after)
+    assert place.ran(*END)
 
 
 def _said(hub: Hub, since: int) -> str:
