@@ -97,6 +97,17 @@ class Browser:
         """The same, waited for."""
         return self.wait(seconds, selector, lambda: self.find(selector))
 
+    def press(self, selector: str, seconds: float = 20) -> None:
+        """Click it, once it can be seen; a page that reloads itself just then is looked at again."""
+
+        def pressed() -> bool | None:
+            found = self.find(selector)
+            if found is not None:
+                found.click()
+            return found is not None or None
+
+        self.wait(seconds, selector, pressed)
+
     def picture(self, name: str) -> None:
         """Save what can be seen as `NAME-LANGUAGE.png`."""
         self._pictures.mkdir(parents=True, exist_ok=True)
@@ -164,14 +175,15 @@ class Browser:
         """End the session, if there is one: what failed before must not stand in the next visitor's way."""
         self.open("/hub/home")
         self.get("#start, #stop")
-        if (end := self.find(".session:not([data-state=ended]) .stop:enabled")) is not None:
-            end.click()
+        stop = ".session:not([data-state=ended]) .stop:enabled"
+        if self.find(stop) is not None:
+            self.press(stop)
             self.wait(60, "home page without a session", lambda: self.find(".session:not([data-state=ended])") is None or None)
 
     def stop(self) -> None:
         """End the session on the home page and wait until it is ended."""
         self.open("/hub/home")
-        self.get("#stop:enabled").click()
+        self.press("#stop:enabled")
         self.wait(60, "home page without a session", lambda: self.find("#stop") is None and self.find("#start"))
 
     # JupyterLab
@@ -183,7 +195,7 @@ class Browser:
         self.get("li[data-command='hub:control-panel']").click()
         opened = self.wait(20, "window of the hub", lambda: set(self.driver.window_handles) - before or None)
         self.driver.switch_to.window(opened.pop())
-        self.get("#stop:enabled").click()
+        self.press("#stop:enabled")
         self.wait(60, "home page without a session", lambda: self.find("#stop") is None and self.find("#start"))
 
     def open_notebook(self, path: str) -> None:

@@ -64,7 +64,7 @@ def session(site: Testbed, page: Browser, told: Told) -> Pages:
         page.open("/hub/home")
         page.get(".session[data-state=waiting] .stop:enabled")
         yield "home, waiting", page.text().replace(place, "")
-        page.get("#start").click()
+        page.press("#start")
         page.get("#leave:enabled")
     shown = page.wait_for_lab()
     # Of a queue without nodes there is a page above; on its last seconds, and on who is slow to answer, the clock decides.

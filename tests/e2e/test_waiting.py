@@ -48,14 +48,14 @@ def test_waiting_over_a_restart_being_told_and_reading_who_ended_it(visitor, sit
         page.get(".session[data-state=waiting] .stop:enabled")
         found["home, waiting"] = faults(page)
         page.picture("home-waiting")
-        page.get("#start").click()
+        page.press("#start")
         page.get("#leave:enabled")
 
         # Whoever looks elsewhere finds the word in the title. (A browser without a screen never says of itself that nobody looks.)
         page.driver.execute_script("Object.defineProperty(document, 'visibilityState', { value: 'hidden' })")
     page.wait(60, "title that says so", lambda: page.driver.title.startswith("✔") or None)
     assert set(steps(page).values()) == {"done"}
-    page.get("#open").click()
+    page.press("#open")
     page.wait_for_lab()
 
     page.open("/hub/home")
@@ -76,7 +76,7 @@ def test_one_click_leaves_the_queue_and_no_job_is_left(visitor, site_with_hub):
     page.wait(60, "an empty queue", lambda: not jobs(site_with_hub) or None)
     with paused(site_with_hub):
         ask(page)
-        page.get("#leave:enabled").click()
+        page.press("#leave:enabled")
         page.wait(30, "home page", lambda: page.driver.current_url.endswith("/hub/home") or None)
         assert "You left the queue before the session began. Nothing was lost." in page.get(".ending").text
         assert jobs(site_with_hub) == []
