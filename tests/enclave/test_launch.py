@@ -60,7 +60,7 @@ def test_a_node_that_refuses_the_namespaces_says_so_by_the_exit_code(site):
     # What --disable-userns leaves is a place where nobody can make a user namespace any more.
     refusing = ["bwrap", "--unshare-user", "--disable-userns", "--dev-bind", "/", "/", "--"]
     script = "\n".join(lines(TEMPLATE))
-    lines_until_exec = script[: script.index("exec /usr/bin/env")]
+    lines_until_exec = script[: script.index("hold /usr/bin/env")]
     answer = site.run("cx01", [*refusing, "/bin/bash", "-c", lines_until_exec], user="rs-tanaka")
     assert answer.returncode == EXIT_NO_NAMESPACES, answer.stderr
     assert site.run("cx01", ["/bin/bash", "-c", lines_until_exec], user="rs-tanaka").returncode == 0

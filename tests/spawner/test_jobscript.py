@@ -53,7 +53,7 @@ def test_the_shell_gives_the_order_to_the_enclave_as_it_is():
     script = render(JOB, ORDER, NODE)
     # Everything but the namespaces and the enclave itself, which need a node.
     harmless = re.sub(r'^"\$\{in_namespaces\[@\]\}" /usr/bin/true.*$', "", script, flags=re.MULTILINE)
-    harmless = re.sub(r'^exec .*?<<', "exec /usr/bin/cat <<", harmless, flags=re.MULTILINE | re.DOTALL)
+    harmless = re.sub(r'^hold /.*?<<', "exec /usr/bin/cat <<", harmless, flags=re.MULTILINE | re.DOTALL)
 
     answer = subprocess.run(["/bin/bash", "-c", harmless], capture_output=True, text=True, check=True, cwd="/", env={})
 
