@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
@@ -30,7 +29,7 @@ time.sleep(30)
 def start(mechanism: Mechanism) -> subprocess.Popen[str]:
     """The job script as Slurm's first process of the job, once the stand-in listens."""
     script = render(JOB, msgspec.structs.replace(ORDER, mechanism=mechanism), msgspec.structs.replace(NODE, python=sys.executable))
-    script = re.sub(r"-m enclave run", f"-c '{STAND_IN}'", script)
+    script = script.replace("-m enclave run", f"-c '{STAND_IN}'")
     job = subprocess.Popen(["/bin/bash", "-c", script], stdout=subprocess.PIPE, text=True, cwd="/", env={"SLURM_JOB_ID": "1"})
     assert job.stdout is not None
     assert int(job.stdout.readline()) > 100
