@@ -204,15 +204,22 @@ def launcher(tutorials: Sequence[Card], folder: str, section: str) -> dict[str, 
     return {"renkeiTutorials": json.dumps({"section": section, "folder": folder, "cards": cards})}
 
 
+_NARROW = 0x2E7F
+"""The last letter before those of East Asia."""
+
+
 def notice_style(notice: str) -> str:
-    """The style sheet that keeps `notice` in sight at the top of the Lab; nothing for no notice."""
+    """The style sheet that keeps `notice` in sight at the top of the Lab, beside warnings; nothing for no notice."""
     if not notice:
         return ""
     # Every character by its number: none can end the string that it stands in. Over everything, and in nobody's way.
     content = "".join(f"\\{ord(each):x} " for each in notice)
+    # No more than half of the line that warnings stand in; at 13 pixels no letter is wider than 14.
+    wide = 50 + sum(14 if ord(each) > _NARROW else 9 for each in notice)
     return (
         f'body::after {{ content: "{content}"; position: fixed; top: 3px; right: 8px; z-index: 20000; pointer-events: none; '
         "padding: 0 1em; border-radius: 3px; background: #8a1c1c; color: #ffffff; font: 600 13px/22px sans-serif; }\n"
+        f".renkei-time-said div {{ margin-right: min(50vw, {wide}px); }}\n"
     )
 
 

@@ -50,11 +50,15 @@ WELCOME = welcome(
 )
 
 
-def server_settings(folder: Path, language: str = "en", tutorials: Sequence[Card] = ()) -> tuple[dict[str, str], Settings]:
+def server_settings(
+    folder: Path, language: str = "en", tutorials: Sequence[Card] = (), notice: str = ""
+) -> tuple[dict[str, str], Settings]:
     """Early environment and settings of a server whose home, hub and cloud are in `folder`."""
     early = early_environment(str(folder), sys.executable, dict(os.environ))
     early |= {"JUPYTER_PATH": str(ROOT), "PYTHONPATH": f"{ROOT}:{ROOT}/kernels"}
-    made = settings(msgspec.structs.replace(WELCOME, language=language), str(folder), "not-a-token-0123456789", tutorials)
+    made = settings(
+        msgspec.structs.replace(WELCOME, language=language, notice=notice), str(folder), "not-a-token-0123456789", tutorials
+    )
     environment = made.environment | {"JUPYTERHUB_API_URL": f"http+unix://{quote(f'{folder}/hub.sock', safe='')}/hub/api"}
     environment["JUPYTERHUB_ACTIVITY_URL"] = environment["JUPYTERHUB_API_URL"] + "/users/tanaka/activity"
     configuration = f"{folder}/.jupyter/jupyter_server_config.json"
@@ -70,7 +74,9 @@ def server_settings(folder: Path, language: str = "en", tutorials: Sequence[Card
 class Lab:
     """A session's server, its doorway, and a front that is hub and proxy, at `url`."""
 
-    def __init__(self, folder: Path, *, byte_budget: int = 2**31, language: str = "en", tutorials: Sequence[Card] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, byte_budget: int = 2**31, language: str = "en", tutorials: Sequence[Card] = (), notice: str = ""
+    ) -> None:
         self.folder = folder
         self.budget = Budget(byte_budget, self._told)
         self.time_left = TimeLeft(time.time() + 7200, WELCOME.clock)
@@ -81,7 +87,7 @@ class Lab:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         (folder / "cloud" / OWN / "tutorials").mkdir(parents=True)
         self.do(self._open_hub())
-        self.server = self._start_server(language, tutorials)
+        self.server = self._start_server(language, tutorials, notice)
         self.do(self._open_front())
 
     def do(self, work: Coroutine[Any, Any, T], seconds: float = 60) -> T:
@@ -96,8 +102,8 @@ class Lab:
         await hub.setup()
         await web.UnixSite(hub, str(self.folder / "hub.sock")).start()
 
-    def _start_server(self, language: str, tutorials: Sequence[Card]) -> subprocess.Popen[bytes]:
-        early, made = server_settings(self.folder, language, tutorials)
+    def _start_server(self, language: str, tutorials: Sequence[Card], notice: str) -> subprocess.Popen[bytes]:
+        early, made = server_settings(self.folder, language, tutorials, notice)
         with socket.socket(socket.AF_UNIX) as listening, (self.folder / "server.log").open("wb") as log:
             listening.bind(str(self.folder / "server.sock"))
             listening.listen(128)

@@ -15,6 +15,8 @@ from enclave.messages import Notice
 from enclave.storage import State, Told, tell
 from enclave.timeleft import View
 from enclave.wire import CONTENT_SECURITY_POLICY
+from phrases import translator
+from spawner.reasons import DEMONSTRATION
 from spawner.timing import clock, storage_words
 from tests.e2e.browser import Browser
 from tests.enclave.lab import BASE, OWN, Lab
@@ -35,7 +37,7 @@ def gone() -> Told:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    found = Lab(tmp_path_factory.mktemp("lab"), language="ja")
+    found = Lab(tmp_path_factory.mktemp("lab"), language="ja", notice=translator("ja")(DEMONSTRATION))
     found.time_left.clock = clock("ja")
     yield found
     found.close()
@@ -57,6 +59,18 @@ def browser(lab):
 def look_again(browser: Browser) -> None:
     """The page asks now, and not at its next turn, as it does when somebody comes back to it."""
     browser.driver.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def free_of_the_notice(browser: Browser) -> bool:
+    """Whether no word in the head lies under the notice that the page has in its corner."""
+    return bool(
+        browser.driver.execute_script("""
+            const corner = getComputedStyle(document.body, "::after");
+            const words = document.querySelector("#renkei-time-said div").getBoundingClientRect();
+            const wide = ["width", "paddingLeft", "paddingRight", "right"].reduce((sum, each) => sum + parseFloat(corner[each]), 0);
+            return corner.content !== "none" && words.right <= innerWidth - wide;
+        """)
+    )
 
 
 async def ask(http: aiohttp.ClientSession, url: str, **how: object) -> tuple[int, bytes]:
@@ -122,6 +136,7 @@ def test_a_session_that_answers_no_more_takes_its_last_words_back(lab, browser):
         look_again(browser)
         time.sleep(1)
     browser.wait(30, "the silence", lambda: said.text.startswith("このセッションが応答しません。"))
+    assert free_of_the_notice(browser)
     assert "保持されています" not in browser.text()
     assert browser.driver.find_element("id", "renkei-time-left").text == ""
 

@@ -95,7 +95,7 @@ def test_a_notice_stands_in_the_lab_and_can_not_leave_its_string(notice):
 
     assert "".join(chr(int(each, 16)) for each in re.findall(r"\\([0-9a-f]+) ", content)) == notice
     assert re.fullmatch(r"(\\[0-9a-f]+ )*", content)
-    assert style.count("}") == 1
+    assert style.count("}") == 2
 
 
 def test_without_a_notice_there_is_none():
