@@ -219,7 +219,7 @@ def notice_style(notice: str) -> str:
     return (
         f'body::after {{ content: "{content}"; position: fixed; top: 3px; right: 8px; z-index: 20000; pointer-events: none; '
         "padding: 0 1em; border-radius: 3px; background: #8a1c1c; color: #ffffff; font: 600 13px/22px sans-serif; }\n"
-        f".renkei-time-said div {{ margin-right: min(50vw, {wide}px); }}\n"
+        f"body .renkei-time-said div {{ padding-right: min(50vw, {wide}px); }}\n"
     )
 
 

@@ -66,7 +66,7 @@ def free_of_the_notice(browser: Browser) -> bool:
     return bool(
         browser.driver.execute_script("""
             const corner = getComputedStyle(document.body, "::after");
-            const words = document.querySelector("#renkei-time-said div").getBoundingClientRect();
+            const words = document.querySelector("#renkei-time-said p").getBoundingClientRect();
             const wide = ["width", "paddingLeft", "paddingRight", "right"].reduce((sum, each) => sum + parseFloat(corner[each]), 0);
             return corner.content !== "none" && words.right <= innerWidth - wide;
         """)
