@@ -67,7 +67,7 @@ def _by_all_gpus(trainer: Trainer, steps: int, rounds: int) -> dict[str, object]
     if count == 1:
         return {"processes": 1}
     try:
-        trainer.crew = Crew(trainer.network, trainer.precision, trainer.where, processes=count, seed=trainer.seed, way=trainer.way)
+        trainer.join(Crew(trainer.network, trainer.precision, trainer.where, processes=count, seed=trainer.seed, way=trainer.way))
         _timed(trainer.step, 2, trainer.where)
         step_s = statistics.median(_timed(trainer.step, steps, trainer.where) for _ in range(rounds)) / steps
     finally:

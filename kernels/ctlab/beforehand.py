@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch.nn.modules.dropout import _DropoutNd
 
 from ctlab.forecast import Forecast, forecast, room, smaller, trial
 from ctlab.precision import DeviceError
@@ -38,7 +39,12 @@ def prepared(trainer: Trainer, wanted: int, *, fresh: bool, tell: Tell, seconds_
         from ctlab.crew import Crew
 
         # After the trials, which may have made the passes smaller; from here on they stay as many times as many.
-        trainer.crew = Crew(trainer.network, trainer.precision, trainer.where, processes=count, seed=trainer.seed, way=trainer.way)
+        crew = Crew(trainer.network, trainer.precision, trainer.where, processes=count, seed=trainer.seed, way=trainer.way)
+        if not fresh and not trainer.seeded and _drops(trainer.network):
+            text = N_("Several processes go on with what one has begun. Dropout draws other numbers than it would have drawn: the "
+                      "result is as good, but not the same.")  # fmt: skip
+            tell(say(text))
+        trainer.join(crew)
     come_nearer(trainer, tell)
     return expected.epoch_s
 
@@ -59,7 +65,7 @@ def find_way(trainer: Trainer, left_s: float, *, fresh: bool, tell: Tell) -> flo
         again = tried(trainer.network, trainer.preset, trainer.where, trainer.precision, (trainer.way,))
         if again.way is None:
             text = N_("This training was begun with torch.compile, which can't be used here ({why}). It goes on without, a little "
-                      "slower, and comes to the same up to rounding.")  # fmt: skip
+                      "slower; the result is as good, but not the same.")  # fmt: skip
             tell(say(text, why=again.failed[trainer.way].split("\n")[0]))
             trainer.take(replace(trainer.way, compiled=False))
     return 1.0
@@ -109,3 +115,8 @@ def _forecast(trainer: Trainer, processes: int) -> Forecast:
         room=room(trainer.where),
         processes=processes,
     )
+
+
+def _drops(network: torch.nn.Module) -> bool:
+    """Whether it draws random numbers while it learns."""
+    return any(isinstance(each, _DropoutNd) and each.p > 0 for each in network.modules())

@@ -132,7 +132,7 @@ class Crew:
         Raises CrewError when one of them doesn't come.
         """
         self.processes = processes
-        self._passes = Passes(network, precision, rank=0, processes=processes, way=way)
+        self._passes = Passes(network, precision, rank=0, processes=processes, seed=seed, way=way)
         self._group: ProcessGroup | None = None
         self._broken = False
         self._hands: list[_Hand] = []

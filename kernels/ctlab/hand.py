@@ -100,7 +100,7 @@ def _work(leader: Connection, place: int, orders: queue.SimpleQueue[object]) -> 
             raise WrongDeviceError(f"{torch.cuda.get_device_name(where)}, {setting.precision}")
     # From the process that began this one, and so no stranger's code.
     network: torch.nn.Module = torch.load(io.BytesIO(stored), map_location=where, weights_only=False)
-    passes = Passes(network, setting.precision, rank=setting.rank, processes=setting.processes, way=setting.way)
+    passes = Passes(network, setting.precision, rank=setting.rank, processes=setting.processes, seed=setting.seed, way=setting.way)
     leader.send(READY)
     group = meet(place, setting.name, setting.rank, setting.processes, where)
     weights = passes.weights()
@@ -110,7 +110,5 @@ def _work(leader: Connection, place: int, orders: queue.SimpleQueue[object]) -> 
         for each in (weights, images, truth):
             group.broadcast(each, 0).wait()
         passes.take(weights)
-        # What dropout draws depends on the step alone, and not on what was drawn before a training went on.
-        torch.manual_seed(((setting.seed << 40) + (step.number << 8) + setting.rank) % 2**63)
         passes.make(images, truth, step)
         group.reduce(passes.row, 0).wait()

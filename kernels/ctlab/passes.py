@@ -34,6 +34,14 @@ class Step:
         return self.batch * self.passes
 
 
+def seed_pass(seed: int, number: int, part: int) -> None:
+    """Has the pass with the number `part`, of the step before which `number` were made, draw its dropout from its own beginning.
+
+    So it draws the same whoever makes it. Not from where its augmentation begins (`ctlab.trainer`), which draws besides.
+    """
+    torch.manual_seed((2**62 + (seed << 40) + (number << 8) + part) % 2**63)
+
+
 class Passes:
     """A network and the row of what its passes come to: gradients, running statistics, the loss, and whether memory was short.
 
@@ -44,11 +52,12 @@ class Passes:
     """
 
     def __init__(
-        self, network: torch.nn.Module, precision: Precision, *, rank: int, processes: int, way: Way | None = None
+        self, network: torch.nn.Module, precision: Precision, *, rank: int, processes: int, seed: int, way: Way | None = None
     ) -> None:
         """`way` is that in which `network` is computed, where it isn't the one that it is built in."""
         self._forward: Forward = network if way is None else taken(network, way)
         self._network, self._precision, self._rank, self._processes = network, precision, rank, processes
+        self._seed = seed
         self._parameters = [each for each in network.parameters() if each.requires_grad]
         self._norms = list(_norms(network))
         self._where = self._parameters[0].device
@@ -129,6 +138,7 @@ class Passes:
         total = torch.zeros((), device=self._where)
         for number in share(step.passes, self._rank, self._processes):
             own = slice(number * step.batch, (number + 1) * step.batch)
+            seed_pass(self._seed, step.number, number)
             with torch.autocast(self._where.type, self._precision.dtype, enabled=self._precision.mixed):
                 logits = self._forward(images[own])
             loss = dice_ce(logits, truth[own]) / step.passes

@@ -25,7 +25,7 @@ from ctlab.inference import Model
 from ctlab.judging import mean_dice
 from ctlab.loss import dice_ce
 from ctlab.network import Preset, build, normalised
-from ctlab.passes import Step
+from ctlab.passes import Step, seed_pass
 from ctlab.precision import PLAIN, Precision
 from ctlab.sampling import Sampler
 from ctlab.text import say
@@ -87,6 +87,8 @@ class Trainer:
         self.names = names
         self.crew: Crew | None = None
         """Others that make a part of each step's passes; it is closed with this. Without them nothing here asks for any."""
+        self.seeded = False
+        """Whether each pass draws its dropout from its own number, so that it draws the same whoever makes it."""
         self.kept: Model | None = None
         """The best epoch's network, in memory on the CPU; None after `restore`, until a better one comes: it lies on disk."""
         self.examples: Examples | None = None
@@ -152,6 +154,10 @@ class Trainer:
         self._spent_s += time.perf_counter() - begun
         return loss
 
+    def join(self, crew: Crew) -> None:
+        """Makes its steps with others from the next one on."""
+        self.crew, self.seeded = crew, True
+
     def take(self, way: Way) -> None:
         """Computes in that way from the next step on."""
         self.way, self._forward = way, taken(self.network, way)
@@ -212,6 +218,8 @@ class Trainer:
         total = torch.zeros((), device=self.where)
         for part in range(self.preset.accumulate):
             hu, truth = self._batch(part)
+            if self.seeded:
+                seed_pass(self.seed, self.steps, part)
             with torch.autocast(self.where.type, self.precision.dtype, enabled=self.precision.mixed):
                 logits = self._forward(normalised(hu))
             loss = dice_ce(logits, truth) / self.preset.accumulate
@@ -295,6 +303,7 @@ class Trainer:
         """All that is needed to go on from here, but for the data."""
         return {
             "key": self.key,
+            "seeded": self.seeded,
             "way": None if self.way is None else [self.way.channels_last, self.way.compiled],
             "parts": [self.preset.batch, self.preset.accumulate, self.preset.patch],
             "history": plain(self.history),
@@ -319,7 +328,8 @@ class Trainer:
         self._losses = list(torch.tensor(state["losses"], device=self.where))
         self._spent_s = state["spent_s"]
         self._waits.start(state["waited_s"])
-        # A state of an earlier version says nothing of it.
+        # A state of an earlier version says nothing of either.
+        self.seeded = bool(state.get("seeded"))
         if way := state.get("way"):
             self.take(Way(*way))
         self.network.load_state_dict(state["network"])

@@ -98,7 +98,7 @@ def train(
     On several GPUs of one session the passes of a step are shared by as many processes, one a GPU (`processes` says fewer; on a CPU
     it is one unless `processes` says more). A step stays what it is: the same patches, and the mean of their gradients. Where the
     preset has too few passes, each is made of fewer patches. A training that goes on keeps its passes whatever computes them, so
-    it comes to the same, up to rounding where the number of processes is another.
+    it comes to the same, up to rounding where the number of processes is another (and, where one alone began it, dropout).
 
     What the storage doesn't take is kept in memory and tried again, and told at the end (`TrainingResult.unsaved`).
 

@@ -1,4 +1,4 @@
-"""The ways to compute a network: the order of its values in memory, and whether torch compiles it. Equal but for rounding."""
+"""The ways to compute a network: the order of its values in memory, and whether torch compiles it (then dropout draws others)."""
 
 from __future__ import annotations
 

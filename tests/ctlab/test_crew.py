@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 from ctlab import crew, passes
+from ctlab.beforehand import prepared
 from ctlab.crew import Crew
 from ctlab.errors import CrewError
+from ctlab.network import Preset
 from ctlab.passes import Passes, Step
 from ctlab.precision import PLAIN
 from ctlab.trainer import Trainer
@@ -38,7 +40,14 @@ def together() -> Iterator[list[Trainer]]:
 
 def joined(trainer: Trainer, processes: int) -> Trainer:
     """`trainer`, whose passes are made by so many."""
-    trainer.crew = Crew(trainer.network, PLAIN, trainer.where, processes=processes, seed=trainer.seed)
+    trainer.join(Crew(trainer.network, PLAIN, trainer.where, processes=processes, seed=trainer.seed))
+    return trainer
+
+
+def alone(preset: Preset) -> Trainer:
+    """One that draws dropout as several do."""
+    trainer = made(preset)
+    trainer.seeded = True
     return trainer
 
 
@@ -51,9 +60,9 @@ def same(one: Trainer, other: Trainer) -> bool:
 
 @pytest.mark.parametrize(("processes", "accumulate"), [(2, 2), (3, 6)])
 def test_they_come_to_what_one_process_comes_to_with_as_many_passes(together, processes, accumulate):
-    preset = replace(PRESET, batch=1, accumulate=accumulate, augment=True, average=0.9)
+    preset = replace(PRESET, kind="with dropout", batch=1, accumulate=accumulate, augment=True, average=0.9)
     together.append(joined(made(preset), processes))
-    many, one = together[0], made(preset)
+    many, one = together[0], alone(preset)
     before = weights(one).clone()
     for _ in range(PRESET.steps):
         assert float(many.step()) == pytest.approx(float(one.step()), abs=1e-6)
@@ -69,8 +78,9 @@ def test_they_come_to_what_one_process_comes_to_with_as_many_passes(together, pr
 
 def test_short_memory_of_one_makes_smaller_parts_for_all(together, monkeypatch):
     told: list[str] = []
-    together.append(joined(made(replace(PRESET, batch=2, accumulate=2), told=told), 2))
-    many, one = together[0], made(replace(PRESET, batch=1, accumulate=4))
+    preset = replace(PRESET, kind="with dropout", batch=2, accumulate=2)
+    together.append(joined(made(preset, told=told), 2))
+    many, one = together[0], alone(replace(preset, batch=1, accumulate=4))
     right = passes.dice_ce
 
     def memory_for_one(logits, truth):
@@ -87,7 +97,7 @@ def test_short_memory_of_one_makes_smaller_parts_for_all(together, monkeypatch):
 
 
 def test_a_row_of_somebody_whose_memory_is_short_says_that_and_nothing_else(monkeypatch):
-    row = Passes(nn.Conv3d(1, 2, 1), PLAIN, rank=1, processes=2)
+    row = Passes(nn.Conv3d(1, 2, 1), PLAIN, rank=1, processes=2, seed=0)
     images, truth = torch.randn(2, 1, 4, 4, 4), torch.zeros(2, 4, 4, 4, dtype=torch.uint8)
     row.make(images, truth, Step(0, 1, 2, 4, 1.0))
     assert row.row[:-1].count_nonzero() > 0
@@ -116,6 +126,17 @@ def test_one_that_dies_or_says_nothing_ends_it_in_a_sentence(together, monkeypat
     together[0].close()
     assert not alive(other)
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("kind", ["with dropout", "tiny"])
+def test_who_goes_on_with_what_one_began_hears_of_dropout(together, kind):
+    told: list[str] = []
+    together.append(made(replace(PRESET, kind=kind, batch=2, accumulate=2)))
+    together[0].step()
+    prepared(together[0], 2, fresh=False, tell=told.append, seconds_left=lambda: 1e9)
+    together[0].step()
+    assert together[0].processes == 2
+    assert sum("Dropout draws other numbers" in each for each in told) == (kind == "with dropout")
 
 
 def test_one_that_can_not_begin_is_a_sentence_with_its_last_words(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ctlab import inference, trainer, training
+from ctlab import training
 from ctlab.clock import STOP_S
 from ctlab.cohort import Cohort
 from ctlab.errors import CrewError
@@ -24,7 +24,6 @@ from ctlab.network import Preset, find_preset
 from ctlab.phantoms import make_cohort
 from ctlab.trainer import Trainer
 from ctlab.training import TrainingResult, train, train_in_background
-from torch import nn
 
 from tests.ctlab.hands import alive, gone, hands
 from tests.ctlab.test_resume import _same, _small, small  # noqa: F401  (a fixture)
@@ -153,15 +152,8 @@ def _busy(process: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def steady(classes: int, kind: str = "vnet") -> nn.Module:
-    """Without dropout, of which each process draws its own."""
-    return nn.Sequential(nn.Conv3d(1, 6, 3, padding=1), nn.BatchNorm3d(6), nn.PReLU(), nn.Conv3d(6, classes, 1))
-
-
 @pytest.mark.slow
-def test_it_goes_on_with_another_number_of_processes_to_the_same(cohort, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(trainer, "build", steady)
-    monkeypatch.setattr(inference, "build", steady)
+def test_it_goes_on_with_another_number_of_processes_to_the_same(cohort, tmp_path, capsys):
     for name, first, then in (("fewer", 2, 1), ("more", 1, 2)):
         folder, left = tmp_path / name, iter([1e6] * 12)
         assert by_two(cohort, folder, processes=first, seconds_left=lambda left=left: next(left, STOP_S)).stopped_early

@@ -37,7 +37,11 @@ def without_norm(classes: int) -> nn.Module:
     return nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.PReLU(), nn.Conv3d(4, classes, 1))
 
 
-OWN = {"tiny": Kind(tiny), "without norm": Kind(without_norm)}
+def with_dropout(classes: int) -> nn.Module:
+    return nn.Sequential(nn.Conv3d(1, 6, 3, padding=1), nn.BatchNorm3d(6), nn.PReLU(), nn.Dropout3d(0.5), nn.Conv3d(6, classes, 1))
+
+
+OWN = {"tiny": Kind(tiny), "without norm": Kind(without_norm), "with dropout": Kind(with_dropout)}
 
 
 @pytest.fixture(autouse=True)

@@ -50,7 +50,8 @@ if torch.cuda.device_count() > 1:
         many, one = (
             Trainer(preset, Tiers.of([case(1, 40)]), Tiers.of([case(2, 40)]), {3: "block"}, seed=0, where=CUDA) for _ in range(2)
         )
-        many.crew = Crew(many.network, many.precision, CUDA, processes=2, seed=0)
+        many.join(Crew(many.network, many.precision, CUDA, processes=2, seed=0))
+        one.seeded = True
         try:
             for _ in range(3):
                 assert float(many.step()) == pytest.approx(float(one.step()), abs=1e-3)
