@@ -109,6 +109,7 @@ def test_a_cut_of_the_storage_is_in_sight_and_said_once(lab, browser):
     lab.time_left.storage = lambda: tell(paused, words, 1000.0)
     look_again(browser)
     browser.wait(30, "the cut", lambda: said.text == "ストレージが一時停止しています（2:10 経過）。作業内容は保持されています。")
+    assert said.size["height"] < 100, "its words, not the page"
     aloud = browser.get(".renkei-time-aloud")
     assert "2:10" in (aloud.get_attribute("textContent") or "")
     # The page asks again by itself, sooner than otherwise; a screen reader hears of each cut once.

@@ -10,8 +10,9 @@
     .renkei-time-left { margin: 0 12px; padding: 0 8px; line-height: 26px; white-space: nowrap; font-size: 13px; }
     .renkei-storage { margin: 0 12px; line-height: 26px; white-space: nowrap; font-size: 12px; color: var(--jp-ui-font-color2); }
     .renkei-time-said { font-size: 14px; line-height: 20px; }
-    /* Not the widget itself: until the Lab has laid it out it may be as high as the page. */
-    .renkei-time-said div { padding: 4px 12px; background: #fff4ce; color: #3b2a00; }
+    /* As wide as the page from the first moment on: the widget has no width before the Lab has laid it out, and its height is taken
+       from these words. */
+    .renkei-time-said div { box-sizing: border-box; width: 100vw; padding: 4px 12px; background: #fff4ce; color: #3b2a00; }
     .renkei-time-said.renkei-mod-urgent div { background: #8a1c1c; color: #ffffff; }
     .renkei-time-said p { margin: 0; white-space: pre-wrap; }
     .renkei-time-aloud { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
