@@ -229,6 +229,8 @@ class Welcome(Message, frozen=True, kw_only=True):
     """What has to stand in sight for the session's whole life, in the person's language; empty: nothing."""
     tutorials: Text = "Tutorials"
     """What the tutorials are called in the Lab's launcher, in the person's language."""
+    still_pictures: bool = True
+    """Whether what was looked at stays as a picture in saved notebooks."""
 
 
 class Level(enum.StrEnum):

@@ -173,6 +173,7 @@ def settings(welcome: Welcome, home: str, placeholder: str, tutorials: Sequence[
         "RENKEI_OWN": f"{home}/cloud/{folder}",
         "RENKEI_DEADLINE": str(welcome.deadline),
         "RENKEI_LANGUAGE": welcome.language,
+        "RENKEI_STILL_PICTURES": "kept" if welcome.still_pictures else "none",
     }
     jupyter = f"{home}/.jupyter"
     files = {

@@ -194,6 +194,7 @@ class FirstCall:
             storage=storage_words(saved.request.language),
             notice=tell(reasons.DEMONSTRATION) if self.site.hub.demonstration else "",
             tutorials=tell(N_("Tutorials")),
+            still_pictures=self.site.session.still_pictures,
         )
 
     def _fit(self, session: Session, findings: tuple[Finding, ...], node: str) -> None:

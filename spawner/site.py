@@ -320,6 +320,9 @@ class SessionLimits(_Section, frozen=True, kw_only=True):
     and costs the next person in the queue no more than that."""
     further_sessions: Annotated[int, Meta(ge=0, le=20)] = 2
     """How many sessions a person may have besides their first one; each is a job of its own."""
+    still_pictures: bool = True
+    """Whether what was looked at stays as a picture in saved notebooks: the viewer's slices, a training's examples. Notebooks lie
+    at the destination. It is a default, no wall: a person's own cell can draw a picture all the same."""
 
 
 LOWERABLE = (Check.SWAP, Check.CORES, Check.CRASHES, Check.GPU)

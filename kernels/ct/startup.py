@@ -42,6 +42,8 @@ def settings(session: Mapping[str, str]) -> dict[str, str]:
         found["CTLAB_PERSON"] = session["JUPYTERHUB_USER"]
     if "RENKEI_DEADLINE" in session:
         found["CTLAB_DEADLINE"] = f"{NAME}:deadline"
+    if "RENKEI_STILL_PICTURES" in session:
+        found["CTLAB_STILL_PICTURES"] = session["RENKEI_STILL_PICTURES"]
     if "RENKEI_MOUNT" in session:
         found["CTLAB_STORAGE"] = f"{NAME}:storage"
     return found

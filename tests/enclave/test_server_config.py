@@ -6,12 +6,14 @@ import json
 import re
 
 import pytest
+from ctlab.viewing.widget import STILL
 from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave.presets import Card
 from enclave.server_config import early_environment, notice_style, settings
 from tests.enclave.samples import TOKEN, welcome
+from tests.enclave.test_notices import startup
 
 HOME = "/home/rs-tanaka"
 MADE = settings(welcome(), HOME, "placeholder")
@@ -38,6 +40,12 @@ def test_the_session_s_places():
     assert MADE.environment["RENKEI_OWN"] == "/home/rs-tanaka/cloud/people/jrs0017"
     assert MADE.environment["JUPYTERHUB_DEFAULT_URL"] == "/lab/tree/people/jrs0017/tutorials"
     assert float(MADE.environment["RENKEI_DEADLINE"]) == welcome().deadline
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_whether_pictures_stay_in_notebooks_is_the_site_s_word_and_the_kernel_s_setting(kept):
+    made = settings(welcome(still_pictures=kept), HOME, "placeholder")
+    assert (startup.settings(made.environment)[STILL] == "none") != kept
 
 
 @pytest.mark.parametrize(("language", "locale"), [("ja", {"locale": "ja_JP"}), ("en", None)])

@@ -56,6 +56,15 @@ async def test_the_job_that_was_submitted_is_welcome(stage):
     assert [json.loads(line)["event"] for line in stage.audit.read_text().splitlines()] == ["session-start"]
 
 
+async def test_a_site_that_keeps_no_pictures_in_notebooks_says_so_to_the_session(stage):
+    session = msgspec.structs.replace(stage.site.session, still_pictures=False)
+    stage.callback.first.site = msgspec.structs.replace(stage.site, session=session)
+
+    _, body = await stage.post("start", encode(stage.start()))
+
+    assert not decode(body, Welcome).still_pictures
+
+
 async def test_the_certificates_names_come_from_the_batch_system_and_not_from_the_job(stage):
     _, body = await stage.post("start", encode(stage.start(tls_request=tls_request(name="hub"))))
 
