@@ -108,10 +108,12 @@ class Browser:
 
         self.wait(seconds, selector, pressed)
 
-    def picture(self, name: str) -> None:
+    def picture(self, name: str) -> Path:
         """Save what can be seen as `NAME-LANGUAGE.png`."""
         self._pictures.mkdir(parents=True, exist_ok=True)
-        self.driver.save_screenshot(str(self._pictures / f"{name}-{self.language}.png"))
+        path = self._pictures / f"{name}-{self.language}.png"
+        self.driver.save_screenshot(str(path))
+        return path
 
     def hosts(self) -> set[str]:
         """Every `HOST:PORT` that the window has asked for something since it was opened or this was last called."""

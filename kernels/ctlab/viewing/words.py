@@ -76,6 +76,7 @@ CONTROLS: Mapping[str, str] = {
     "reset": N_("reset view"),
     "full": N_("full screen"),
     "help": N_("keys"),
+    "sources": N_("Window presets, width and level in HU, and whose values they are"),
     "slice": N_("{plane}, slice {slice} of {count}"),
     "show": N_("show {name}"),
     "draw": N_("draw {name}"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import numpy as np
 from ctlab.viewing.planes import PLANES, enlargement
+from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
@@ -95,6 +97,13 @@ class Reader:
         x, y = self._call("middleTo", pane, [column, row])
         return x, y
 
+    def place(self, pane: int) -> tuple[float, float]:
+        """The crosshair's place (column, row) in a pane."""
+        column, row = self.driver.execute_script(
+            "return document.querySelector('.ctlab-viewer').ctlab.panes[arguments[0]].crosshair()", pane
+        )
+        return column, row
+
     def drag(self, pane: int, *places: tuple[float, float]) -> None:
         """The left button down at the first place (column, row) and up at the last."""
         points = [self.screen(pane, *place) for place in places]
@@ -163,6 +172,47 @@ class Reader:
         self.unfold()
         buttons = self.driver.find_elements(By.XPATH, f"//*[contains(@class, 'ctlab-viewer')]//button[normalize-space()='{text}']")
         buttons[0].click()
+
+    def shoot(self, name: str, selector: str = ".ctlab-viewer") -> None:
+        """A picture of the viewer as `NAME-LANGUAGE.png`, as far as the window shows it from the top of what `selector` names."""
+        script = """
+            const [viewer, top] = [".ctlab-viewer", arguments[0]].map((each) => document.querySelector(each));
+            top.scrollIntoView({ block: "start" });
+            const shown = [viewer, top, viewer.closest(".jp-WindowedPanel-outer, .jp-Notebook")];
+            const [whole, part, notebook] = shown.map((each) => each.getBoundingClientRect());
+            return [whole.left, Math.max(part.top, notebook.top), whole.right, Math.min(whole.bottom, notebook.bottom)];
+        """
+        box = [round(each) for each in self.driver.execute_script(script, selector)]
+        path = self.page.picture(name)
+        with Image.open(path) as window:
+            shown = window.convert("RGB").crop(box)
+        shown.save(path, optimize=True)
+
+    def section(self, text: str) -> None:
+        """Opens a section by a click on its title."""
+        self.driver.find_element(By.XPATH, f"//*[contains(@class, 'ctlab-viewer')]//summary[normalize-space()='{text}']").click()
+
+    def focus(self) -> str:
+        """What the control with the focus is called; empty where the focus is on none of the viewer's."""
+        script = """
+            const at = document.activeElement.closest(".ctlab-viewer :is(button, summary, input, select, .ctlab-pane)");
+            return at === null ? "" : (at.ariaLabel ?? at.innerText).trim();
+        """
+        return str(self.driver.execute_script(script))
+
+    def tab_to(self, pattern: str, *, backwards: bool = False) -> None:
+        """The Tab key until what has the focus is called by what `pattern`, a regular expression, fits."""
+        passed = []
+        for _ in range(80):
+            self.type(*((Keys.SHIFT, Keys.TAB, Keys.NULL) if backwards else (Keys.TAB,)))
+            passed.append(self.focus())
+            if re.fullmatch(pattern, passed[-1]):
+                return
+        raise AssertionError(f"the Tab key leads to {passed}, and to nothing called {pattern!r}")
+
+    def type(self, *keys: str) -> None:
+        """Keys, to whatever has the focus."""
+        self.driver.switch_to.active_element.send_keys(*keys)
 
     def unfold(self) -> None:
         """Every section open."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from ctlab.cohort import open_case
 from ctlab.geometry import Geometry
 from ctlab.volume import Labels, Volume
+
+from tests.ctlab.samples import REAL
 
 SHAPE, SPACING = (40, 30, 20), (2.0, 1.5, 5.0)
 RIGHT, FRONT, HEAD = (36, 15, 10), (20, 27, 10), (20, 15, 18)
@@ -36,3 +41,10 @@ def boxes(*found: tuple[slice, slice, slice], shape: tuple[int, int, int] = SHAP
 def labelled(*found: tuple[slice, slice, slice]) -> Labels:
     """The same on the grid of `body`."""
     return Labels(boxes(*found), grid(), "body", {1: "liver"})
+
+
+def patient() -> tuple[Volume, Labels, Labels]:
+    """A real chest; labels that lie two voxels too far to the patient's right; the labels that came with it."""
+    case = open_case(REAL / "chest")
+    truth = case.labels
+    return case.ct, replace(truth, voxels=np.roll(truth.voxels, 2, axis=0)), truth

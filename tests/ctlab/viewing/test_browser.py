@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -262,6 +263,58 @@ def test_two_fingers_zoom_and_move_the_slice_whatever_the_tool(reader):
     assert np.subtract(moved, zoomed) == pytest.approx(np.array([[30, 30], [30, 30]]), abs=1.5)
     told = reader.rest()
     assert (told["state"]["voxel"], told["state"]["width"], told["corrections"]) == ([15, 15, 10], 1500, 0)
+
+
+def test_cine_goes_through_the_slices_until_it_is_stopped(reader):
+    reader.keys(AXIAL, "c")
+    reader.page.wait(20, "slices one after the other", lambda: reader.viewer()["panes"][AXIAL]["shown"] not in (9, 10) or None)
+    reader.keys(AXIAL, "c")
+    stopped = reader.rest()["state"]["voxel"]
+    time.sleep(0.5)
+    assert reader.viewer()["state"]["voxel"] == stopped
+    assert stopped[:2] == [15, 15]
+
+
+def test_it_fills_the_screen_and_goes_back(reader):
+    def full() -> bool:
+        script = """
+            const shown = document.fullscreenElement?.getBoundingClientRect();
+            return shown !== undefined && shown.width === innerWidth && shown.height === innerHeight;
+        """
+        return bool(reader.driver.execute_script(script))
+
+    reader.keys(AXIAL, "f")
+    try:
+        reader.page.wait(20, "full screen", lambda: full() or None)
+        reader.keys(AXIAL, Keys.ARROW_DOWN)
+        assert reader.rest()["panes"][AXIAL]["shown"] == 9
+    finally:
+        reader.keys(AXIAL, "f")
+    reader.page.wait(20, "the notebook again", lambda: not full() or None)
+
+
+def test_a_screen_with_finer_pixels_is_drawn_with_all_of_them(reader):
+    def drawn() -> tuple[int, int]:
+        script = "const [pane] = arguments; return [pane.querySelector('canvas').width, pane.clientWidth]"
+        pixels, wide = reader.driver.execute_script(script, reader.pane(AXIAL))
+        return pixels, wide
+
+    screen = {"width": 0, "height": 0, "deviceScaleFactor": 2, "mobile": False}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        reader.page.wait(20, "two pixels for one", lambda: drawn()[0] == 2 * drawn()[1] or None)
+        reader.click(AXIAL, place_of((30, 7, 10), SHAPE, Plane.AXIAL))
+        assert reader.rest()["state"]["voxel"] == [30, 7, 10]
+    finally:
+        reader.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    reader.page.wait(20, "one pixel for one", lambda: drawn()[0] == drawn()[1] or None)
+
+
+def test_whose_values_the_presets_are_is_said(reader):
+    reader.unfold()
+    rows = [row.text for row in reader.driver.find_elements(By.CSS_SELECTOR, ".ctlab-viewer caption ~ tbody tr")]
+    assert rows[1] == "2 lung 1500/-600 OHIF, windowLevelPresets"
+    assert len(rows) == len(WINDOWS)
 
 
 def test_a_cell_moves_what_is_shown(reader):

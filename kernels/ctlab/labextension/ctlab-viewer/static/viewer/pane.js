@@ -247,8 +247,11 @@ export class Pane {
     }
     const [x, y] = places.at(-1);
     context.font = FONT;
-    context.textAlign = x > this.wide * 0.6 ? "right" : "left";
-    write(context, text, x + (x > this.wide * 0.6 ? -8 : 8), y - 10, MARK);
+    // Wherever the measurement lies, all of its text is inside the pane.
+    const long = context.measureText(text).width;
+    const left = Math.max(4, Math.min(x > this.wide * 0.6 ? x - 8 - long : x + 8, this.wide - 4 - long));
+    context.textAlign = "left";
+    write(context, text, left, Math.max(12, y - 10), MARK);
   }
 
   // A stroke that the kernel has not drawn yet, or the brush at the cursor.

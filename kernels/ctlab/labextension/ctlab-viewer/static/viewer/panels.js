@@ -117,8 +117,17 @@ export class Panels {
     const mark = this.button(words.mark, () => this.host.mark());
     parts.push(this.section(words.bookmarks, make("div", { class: "ctlab-row" }, this.note, mark), this.marks));
     const keys = Object.entries(facts.words.keys).map(([key, text]) => make("tr", {}, make("th", { scope: "row" }, key), make("td", {}, text)));
-    parts.push(this.section(words.help, make("table", {}, make("tbody", {}, ...keys))));
+    parts.push(this.section(words.help, make("table", {}, make("tbody", {}, ...keys)), this.presets()));
     return parts;
+  }
+
+  // The windows by the key that chooses them, and who says that these are their values.
+  presets() {
+    const { words, facts } = this;
+    const rows = facts.windows.map(({ name, width, level, source }, number) =>
+      make("tr", {}, make("th", { scope: "row" }, String(number + 1)), ...[facts.words.windows[name], `${width}/${level}`, source].map((each) => make("td", {}, each))),
+    );
+    return make("table", {}, make("caption", {}, words.sources), make("tbody", {}, ...rows));
   }
 
   section(title, ...children) {

@@ -9,6 +9,7 @@ export const STYLE = `
 .ctlab-viewer button, .ctlab-viewer select, .ctlab-viewer input { background: #333; color: #f2f2f2; border: 1px solid #8a8a8a; border-radius: 3px; padding: 2px 7px; font: inherit; min-height: 24px; box-sizing: border-box; }
 .ctlab-viewer button[aria-pressed="true"] { background: #f0e442; color: #111; }
 .ctlab-viewer button:disabled { color: #9a9a9a; }
+.ctlab-viewer input::placeholder { color: #c8c8c8; opacity: 1; }
 .ctlab-viewer input[type="number"] { width: 5.5em; }
 .ctlab-viewer input[type="range"] { padding: 0; width: 90px; accent-color: #f0e442; }
 .ctlab-panes { display: grid; gap: 4px; grid-template-columns: repeat(3, minmax(0, 1fr)); height: var(--ctlab-high, 420px); resize: vertical; overflow: hidden; }
@@ -23,6 +24,7 @@ export const STYLE = `
 .ctlab-viewer summary { cursor: pointer; }
 .ctlab-viewer table { border-collapse: collapse; color: inherit; background: transparent; }
 .ctlab-viewer th, .ctlab-viewer td { padding: 2px 8px; text-align: left; font-variant-numeric: tabular-nums; }
+.ctlab-viewer caption { text-align: left; padding: 6px 8px 2px; color: inherit; }
 .ctlab-viewer tr.ctlab-drawn { background: #444; }
 .ctlab-swatch { display: inline-block; width: 1.2em; height: 1.2em; vertical-align: middle; }
 .ctlab-lists { display: flex; flex-wrap: wrap; gap: 6px 24px; align-items: flex-start; }

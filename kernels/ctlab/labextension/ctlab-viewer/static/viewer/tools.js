@@ -42,6 +42,7 @@ export class Tools {
 
   down(pane, event) {
     pane.node.focus({ preventScroll: true });
+    this.host.used = pane;
     event.preventDefault();
     pane.canvas.setPointerCapture(event.pointerId);
     this.fingers.set(event.pointerId, pane.place(event));

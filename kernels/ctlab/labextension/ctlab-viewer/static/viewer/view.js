@@ -13,6 +13,7 @@ const ASIDE_MS = 3000;
 // For so long what is drawn over the pictures waits to be drawn with new ones: drawing all panes twice costs more than a picture.
 const TOGETHER_MS = 100;
 const COMPARED = ["labels", "truth", "differences"];
+const PASSING = ["Tab", "Shift", "Control", "Alt", "Meta"];
 
 // Questions pass a running cell by on a subshell of the kernel's; one that is sent before there is one would wait for the cell.
 function aside(comm) {
@@ -113,8 +114,20 @@ class Viewer {
     this.el.setAttribute("aria-label", `${facts.words.controls.viewer}: ${facts.name}`);
     this.el.replaceChildren(make("style", {}, STYLE), this.panels.bar, this.stage, this.said, this.problem, this.about, this.panels.below);
     this.arrange();
+    this.watchPixels();
     this.follow();
     this.flow.want();
+  }
+
+  // The window may go over to a screen with finer pixels, which changes the size of nothing.
+  watchPixels() {
+    this.pixels = new AbortController();
+    const screen = window.matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+    const changed = () => {
+      for (const pane of this.panes) pane.resize();
+      this.watchPixels();
+    };
+    screen.addEventListener("change", changed, { once: true, signal: this.pixels.signal });
   }
 
   // How much of a case that is still being read is there; panes that wait for all of it are asked for again then.
@@ -299,20 +312,16 @@ class Viewer {
       const title = (overlay) => overlays[overlay === "labels" ? "prediction" : overlay];
       this.panes = COMPARED.map((overlay) => new Pane(this, plane, overlay, `${planes[plane]} · ${title(overlay)}`));
     }
-    for (const pane of this.panes) {
-      this.tools.attach(pane);
-      pane.node.addEventListener("focus", () => {
-        this.focused = pane;
-      });
-    }
-    this.focused = this.panes[0];
+    for (const pane of this.panes) this.tools.attach(pane);
+    this.used = this.panes[0];
     this.stage.classList.toggle("ctlab-one", this.panes.length === 1);
     this.stage.replaceChildren(...this.panes.map((pane) => pane.node));
     for (const pane of this.panes) pane.resize();
   }
 
+  // The pane in which somebody last did something. Not the one with the focus: the Tab key passes all of them on its way to a button.
   active() {
-    return this.focused;
+    return this.used;
   }
 
   label() {
@@ -499,6 +508,7 @@ class Viewer {
 
   key(event) {
     const pane = this.panes.find(({ node }) => node === event.target);
+    if (pane !== undefined && !PASSING.includes(event.key)) this.used = pane;
     if (pane !== undefined && press(this, pane, event)) event.preventDefault();
     // A key in the viewer is the viewer's: the notebook below would run or delete the cell.
     if (event.key !== "Escape" && event.key !== "Tab") event.stopPropagation();
@@ -539,6 +549,7 @@ class Viewer {
   }
 
   stop() {
+    this.pixels?.abort();
     clearInterval(this.player);
     clearTimeout(this.recount);
     clearTimeout(this.late);
