@@ -5,6 +5,7 @@ import contextlib
 import html
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -197,6 +198,9 @@ class Hub:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        # A hub that was killed, or never came up, leaves its proxy, which is in no group of ours.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self.folder / "proxy.pid").read_text()), signal.SIGTERM)
 
     def browser(self, language: str = "") -> "Browser":
         return Browser(self.url, language)
