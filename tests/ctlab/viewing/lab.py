@@ -211,8 +211,18 @@ class Reader:
         raise AssertionError(f"the Tab key leads to {passed}, and to nothing called {pattern!r}")
 
     def type(self, *keys: str) -> None:
-        """Keys, to whatever has the focus."""
-        self.driver.switch_to.active_element.send_keys(*keys)
+        """Keys, to whatever has the focus, seen or not; a key that is held is let go by `Keys.NULL`, or at the end."""
+        actions, held = ActionChains(self.driver, duration=0), list[str]()
+        for key in (*keys, Keys.NULL):
+            if key in (Keys.SHIFT, Keys.CONTROL, Keys.ALT):
+                actions.key_down(key)
+                held.append(key)
+            elif key == Keys.NULL:
+                while held:
+                    actions.key_up(held.pop())
+            else:
+                actions.send_keys(key)
+        actions.perform()
 
     def unfold(self) -> None:
         """Every section open."""
