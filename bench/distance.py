@@ -184,6 +184,17 @@ def rounds(arms: Sequence[Arm], count: int, piece: Callable[[Arm, Samples, int],
     return samples
 
 
+def at_distances(
+    options: argparse.Namespace, distances_ms: Sequence[float], piece: Callable[[Arm, Samples, int], None]
+) -> dict[str, Any]:
+    """Both arms as far away as each other: half as many rounds at each distance, and their figures by it."""
+    found = {}
+    for milliseconds in distances_ms:
+        both = Arm("link", arms(options)[0].ssh_command, milliseconds), Arm("plain", None, milliseconds)
+        found[f"{milliseconds:.0f} ms"] = told(rounds(both, max(2, options.rounds // 2), piece))
+    return found
+
+
 def line_check(here: Ends, peer_mb_s: float) -> dict[str, object]:
     """Whether the line by itself carries enough for the comparison to be one of mounts."""
     # Best of three: other work on the machine slows the line down as it does the mounts, which had more tries.

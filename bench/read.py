@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.distance import Arm, Ends, Samples, arms, digest, faster, line_check, parser, rounds, run, told
+from bench.distance import Arm, Ends, Samples, arms, at_distances, digest, faster, line_check, parser, rounds, run, told
 from bench.report import Report
 
 SIZE = 256 * 2**20
@@ -30,14 +30,9 @@ def measure(here: Ends, options: argparse.Namespace) -> Report:
     detail: dict[str, object] = {"in_order": told(found), "ratio": ratio}
     detail["line"] = line_check(here, SIZE / min(found["plain"].seconds) / 1e6)
     if not options.quick:
-        several = max(2, options.rounds // 2)
-        found = rounds(arms(options), several, scattered)
+        found = rounds(arms(options), max(2, options.rounds // 2), scattered)
         detail["random_1_mib_8_threads"] = told(found) | {"ratio": faster(found)}
-        distances = {}
-        for milliseconds in DISTANCES_MS:
-            both = Arm("link", arms(options)[0].ssh_command, milliseconds), Arm("plain", None, milliseconds)
-            distances[f"{milliseconds:.0f} ms"] = told(rounds(both, several, in_order))
-        detail["both_at"] = distances
+        detail["both_at"] = at_distances(options, DISTANCES_MS, in_order)
     return Report(
         bench="read", value=ratio.median, unit="link at 8 ms / plain at 0 ms (throughput)", better="higher", detail=detail
     )

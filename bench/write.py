@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bench.distance import Arm, Ends, Samples, arms, faster, line_check, parser, rounds, run, told
+from bench.distance import Arm, Ends, Samples, arms, at_distances, faster, line_check, parser, rounds, run, told
 from bench.report import Report
 
 SIZE_MB = 256
@@ -25,11 +25,7 @@ def measure(here: Ends, options: argparse.Namespace) -> Report:
     line = line_check(here, SIZE_MB * 2**20 / min(found["plain"].seconds) / 1e6)
     detail = told(found) | {"ratio": ratio, "line": line}
     if not options.quick:
-        distances = {}
-        for milliseconds in DISTANCES_MS:
-            both = Arm("link", arms(options)[0].ssh_command, milliseconds), Arm("plain", None, milliseconds)
-            distances[f"{milliseconds:.0f} ms"] = told(rounds(both, max(2, options.rounds // 2), written))
-        detail["both_at"] = distances
+        detail["both_at"] = at_distances(options, DISTANCES_MS, written)
     return Report(
         bench="write", value=ratio.median, unit="link at 8 ms / plain at 0 ms (throughput)", better="higher", detail=detail
     )

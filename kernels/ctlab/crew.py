@@ -19,7 +19,6 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from multiprocessing import Pipe
-from pathlib import Path
 
 import torch
 from torch.distributed import ProcessGroup, Work
@@ -43,17 +42,13 @@ LOOK_S = 0.0005
 """Between two looks whether a step is done."""
 
 _BEGIN = """
-import ctypes, os, signal, sys, types
+import ctypes, os, signal, sys
 # Before anything that takes time: it is not to outlive who began it, not even by the time that it takes to begin.
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != int(sys.argv[4]):
+if os.getppid() != int(sys.argv[3]):
     os._exit(1)
-# The library as a whole takes seconds to import, and a hand needs a few files of it.
-package = types.ModuleType("ctlab")
-package.__path__ = [sys.argv[1]]
-sys.modules["ctlab"] = package
 from ctlab.hand import main
-main(*map(int, sys.argv[2:5]))
+main(*map(int, sys.argv[1:4]))
 """
 """What a hand is begun with; prctl(2), PR_SET_PDEATHSIG: it goes with the thread that began it, which is that of the training."""
 
@@ -70,8 +65,7 @@ class _Hand:
         path = [each for each in sys.path if each.startswith("/")]
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-B", "-c", _BEGIN, str(Path(hand.__file__).parent), str(there.fileno()), str(meeting),
-                 str(os.getpid())],
+                [sys.executable, "-P", "-B", "-c", _BEGIN, str(there.fileno()), str(meeting), str(os.getpid())],
                 # In a folder that never makes anybody wait, and out of reach of a terminal's or notebook's interrupts.
                 cwd="/", start_new_session=True, pass_fds=(there.fileno(), meeting),
                 stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said,

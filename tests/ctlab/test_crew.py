@@ -151,10 +151,7 @@ def test_one_that_can_not_begin_is_a_sentence_with_its_last_words(tmp_path, monk
 
 
 BEGINNER = """
-import sys, types
-package = types.ModuleType("ctlab")
-package.__path__ = [sys.argv[1]]
-sys.modules["ctlab"] = package
+import sys
 from ctlab.crew import _Hand
 print(_Hand().process.pid, flush=True)
 sys.stdin.read()
@@ -163,7 +160,7 @@ sys.stdin.read()
 
 
 def test_one_that_has_only_begun_goes_with_who_began_it():
-    argv = [sys.executable, "-c", BEGINNER, str(Path(crew.__file__).parent)]
+    argv = [sys.executable, "-c", BEGINNER]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as beginner:
         other = int(beginner.stdout.readline())
         # It loads torch long after its first lines; stopped there, it can't look for itself any more.

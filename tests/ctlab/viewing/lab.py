@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +260,19 @@ class Reader:
     def said(self) -> str:
         """The line below the pictures."""
         return str(self.driver.find_element(By.CSS_SELECTOR, ".ctlab-said").text)
+
+
+@contextmanager
+def reading(folder: Path, cell: str, pictures: Path, language: str = "en") -> Iterator[Reader]:
+    """A notebook of `cell` open in Chromium, its cell run; screenshots go to `pictures`."""
+    lab = lab_with(folder, cell, language=language)
+    try:
+        page = Browser(lab.url, language, pictures)
+        try:
+            reader = Reader(page, folder / "cloud" / OWN)
+            reader.open()
+            yield reader
+        finally:
+            page.close()
+    finally:
+        lab.close()

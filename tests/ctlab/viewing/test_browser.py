@@ -18,10 +18,9 @@ from ctlab.viewing.windows import WINDOWS, Window
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.ctlab.viewing.lab import OWN, Reader, lab_with
+from tests.ctlab.viewing.lab import Reader, reading
 from tests.ctlab.viewing.samples import FRONT, HEAD, HU, RIGHT, SHAPE, body, labelled
 from tests.e2e.axe import RULES
-from tests.e2e.browser import Browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -40,17 +39,8 @@ AXIAL, CORONAL, SAGITTAL = 0, 1, 2
 def session(tmp_path_factory) -> Iterator[Reader]:
     """The notebook open, its cell run."""
     folder = tmp_path_factory.mktemp("viewer")
-    lab = lab_with(folder, CELL)
-    try:
-        page = Browser(lab.url, "en", folder / "pictures")
-        try:
-            reader = Reader(page, folder / "cloud" / OWN)
-            reader.open()
-            yield reader
-        finally:
-            page.close()
-    finally:
-        lab.close()
+    with reading(folder, CELL, folder / "pictures") as reader:
+        yield reader
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +13,8 @@ from ctlab.viewing.planes import Plane, cut
 from selenium.webdriver.common.keys import Keys
 
 import phrases
-from tests.ctlab.viewing.lab import OWN, Reader, lab_with
+from tests.ctlab.viewing.lab import Reader, reading
 from tests.ctlab.viewing.samples import patient
-from tests.e2e.browser import Browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -37,22 +34,6 @@ def pictures(request, tmp_path) -> Path:
     """Where screenshots go: the folder that `--pictures` names, else a temporary one."""
     wanted = request.config.getoption("--pictures")
     return Path(wanted).resolve() if wanted else tmp_path / "pictures"
-
-
-@contextmanager
-def reading(folder: Path, language: str, pictures: Path) -> Iterator[Reader]:
-    """The notebook open, its cell run."""
-    lab = lab_with(folder, CELL, language=language)
-    try:
-        page = Browser(lab.url, language, pictures)
-        try:
-            reader = Reader(page, folder / "cloud" / OWN)
-            reader.open()
-            yield reader
-        finally:
-            page.close()
-    finally:
-        lab.close()
 
 
 @cache
@@ -108,7 +89,7 @@ def bookmarks(reader: Reader) -> list[dict[str, object]]:
 
 
 def test_by_mouse(tmp_path, pictures):
-    with reading(tmp_path, "en", pictures) as reader:
+    with reading(tmp_path, CELL, pictures, "en") as reader:
         first = reader.rest()["state"]["voxel"]
         reader.wheel(AXIAL, 4)
         assert reader.rest()["state"]["voxel"] == [first[0], first[1], first[2] - 4]
@@ -170,7 +151,7 @@ def test_by_mouse(tmp_path, pictures):
 
 def test_by_keys_alone(tmp_path, pictures):
     said = phrases.translator("ja")
-    with reading(tmp_path, "ja", pictures) as reader:
+    with reading(tmp_path, CELL, pictures, "ja") as reader:
         x, y, _ = reader.rest()["state"]["voxel"]
         depth = patient()[0].geometry.shape[2]
         reader.keys(AXIAL, Keys.HOME, *[Keys.PAGE_DOWN] * 5, *[Keys.ARROW_DOWN] * 3, Keys.ARROW_UP)
