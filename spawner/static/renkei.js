@@ -64,6 +64,7 @@
       } catch (error) {
         stop.disabled = false;
         stop.textContent = label;
+        stop.dispatchEvent(new Event("stayed"));
         complain(error);
       }
     });

@@ -82,6 +82,7 @@
 
   function follow() {
     if (leaving) return;
+    source?.close();
     source = new EventSource(page.progress);
     source.onmessage = (event) => {
       const news = JSON.parse(event.data);
@@ -103,6 +104,10 @@
   find("leave").addEventListener("click", () => {
     leaving = true;
     source?.close();
+  });
+  find("leave").addEventListener("stayed", () => {
+    leaving = false;
+    follow();
   });
 
   const tell = find("tell-me");

@@ -52,7 +52,16 @@ def test_waiting_over_a_restart_being_told_and_reading_who_ended_it(visitor, sit
         page.get("#leave:enabled")
 
         # Whoever looks elsewhere finds the word in the title. (A browser without a screen never says of itself that nobody looks.)
-        page.driver.execute_script("Object.defineProperty(document, 'visibilityState', { value: 'hidden' })")
+        unseen = "Object.defineProperty(document, 'visibilityState', { value: 'hidden' })"
+        page.driver.execute_script(unseen)
+        page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": unseen})
+
+        # Who wanted to leave, and could not, waits on and is told all the same.
+        page.driver.set_network_conditions(offline=True, latency=0, throughput=-1)
+        page.press("#leave")
+        page.get("#problem:not([hidden])")
+        page.driver.delete_network_conditions()
+        page.get("#leave:enabled")
     page.wait(60, "title that says so", lambda: page.driver.title.startswith("✔") or None)
     assert set(steps(page).values()) == {"done"}
     page.press("#open")
