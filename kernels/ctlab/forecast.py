@@ -15,7 +15,7 @@ import torch
 from ctlab.checkpoints import own_random
 from ctlab.loss import dice_ce
 from ctlab.memory import free
-from ctlab.network import KINDS, Preset
+from ctlab.network import KINDS, Preset, fewest
 from ctlab.precision import Precision
 from ctlab.regrid import Shape
 from ctlab.text import say
@@ -77,9 +77,9 @@ def _noted(kept: dict[int, int], tensor: torch.Tensor) -> torch.Tensor:
 
 def smaller(preset: Preset) -> Preset | None:
     """The same training in less memory: fewer patches at a time in more passes, and one by one smaller ones; None at the end."""
-    if preset.batch > 1:
-        batch = max(part for part in range(1, preset.batch) if preset.batch % part == 0)
-        return replace(preset, batch=batch, accumulate=preset.accumulate * preset.batch // batch)
+    parts = [part for part in range(fewest(preset), preset.batch) if preset.batch % part == 0]
+    if parts:
+        return replace(preset, batch=parts[-1], accumulate=preset.accumulate * preset.batch // parts[-1])
     kind = KINDS[preset.kind]
     side = preset.patch - max(kind.stride, COARSEST)
     return replace(preset, patch=side) if side >= max(kind.least, LEAST) else None

@@ -91,7 +91,21 @@ def find_preset(name: str | Preset) -> Preset:
             N_("The patch of preset {name} has a side of {side}. Choose a multiple of {stride}, at least {least}."),
             name=preset.name, side=preset.patch, stride=kind.stride, least=kind.least,
         )  # fmt: skip
+    if preset.batch < fewest(preset):
+        raise CtlabError(
+            N_("Preset {name} learns from one patch of {side} voxels a side at a time, which is too little for this network. "
+               "Choose a batch of 2, or larger patches."),
+            name=preset.name, side=preset.patch,
+        )  # fmt: skip
     return preset
+
+
+def fewest(preset: Preset) -> int:
+    """The fewest patches of the preset's size that a pass can be made of.
+
+    Of a patch as small as can be one voxel is left at the network's bottom, and normalisation needs more than one a pass.
+    """
+    return 1 if preset.patch > KINDS[preset.kind].stride else 2
 
 
 def _vnet(classes: int) -> torch.nn.Module:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from ctlab.network import KINDS, Preset
+from ctlab.network import Preset, fewest
 from ctlab.text import say
 from phrases import N_
 
@@ -28,9 +28,7 @@ def spread(preset: Preset, processes: int) -> tuple[Preset, int]:
     Passes stay as large as that allows: each shows the loss all that it takes its Dice over.
     """
     patches = preset.batch * preset.accumulate
-    # Of a patch as small as can be one voxel is left at the network's bottom, and batch normalisation needs more than one a pass.
-    least = 1 if preset.patch > KINDS[preset.kind].stride else min(2, preset.batch)
-    batches = [each for each in range(preset.batch, least - 1, -1) if preset.batch % each == 0]
+    batches = [each for each in range(preset.batch, fewest(preset) - 1, -1) if preset.batch % each == 0]
     count, batch = next((n, each) for n in range(processes, 0, -1) for each in batches if patches // each % n == 0)
     return replace(preset, batch=batch, accumulate=patches // batch), count
 

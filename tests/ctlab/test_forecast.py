@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from ctlab.forecast import Forecast, Trial, forecast, in_words, room, smaller, trial
-from ctlab.network import PRESETS
+from ctlab.network import PRESETS, build
 from ctlab.precision import PLAIN, Precision
 from torch import nn
 
@@ -70,6 +70,16 @@ def test_less_memory_means_fewer_patches_at_a_time_then_smaller_ones():
         given = less
         steps.append((given.batch, given.accumulate, given.patch))
     assert steps == [(3, 2, 64), (1, 6, 64), (1, 6, 48), (1, 6, 32)]
+
+
+def test_a_pass_keeps_the_two_smallest_patches_that_normalisation_needs():
+    given = replace(PRESET, batch=6, accumulate=1, patch=16)
+    less = smaller(given)
+    assert (less.batch, less.accumulate, less.patch) == (3, 2, 16)
+    assert smaller(less) is None
+    two = replace(given, batch=2)
+    assert smaller(two) is None
+    assert trial(build(3), two, CPU, PLAIN).seconds > 0.0
 
 
 def test_the_machine_tells_its_free_memory():

@@ -41,7 +41,12 @@ def with_dropout(classes: int) -> nn.Module:
     return nn.Sequential(nn.Conv3d(1, 6, 3, padding=1), nn.BatchNorm3d(6), nn.PReLU(), nn.Dropout3d(0.5), nn.Conv3d(6, classes, 1))
 
 
-OWN = {"tiny": Kind(tiny), "without norm": Kind(without_norm), "with dropout": Kind(with_dropout)}
+# Nothing is halved in these.
+OWN = {
+    "tiny": Kind(tiny, stride=1),
+    "without norm": Kind(without_norm, stride=1),
+    "with dropout": Kind(with_dropout, stride=1),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -240,6 +245,8 @@ def test_a_network_gives_each_voxel_its_classes(kind):
 def test_presets_that_cannot_be_trained_are_refused():
     with pytest.raises(CtlabError, match=r"a side of 40\. Choose a multiple of 16, at least 16"):
         find_preset(replace(PRESETS["vnet"], patch=40))
+    with pytest.raises(CtlabError, match="Choose a batch of 2, or larger patches"):
+        find_preset(replace(PRESETS["vnet"], patch=16, batch=1))
     with pytest.raises(CtlabError, match="no network magic"):
         find_preset(replace(PRESETS["vnet"], kind="magic"))
     assert find_preset("vnet") is PRESETS["vnet"]
