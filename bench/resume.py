@@ -102,8 +102,8 @@ def _child(work: Work, folder: Path, said: Connection) -> None:
         tell("made", trainer.steps, times[trainer.steps], float(loss))
         return loss
 
-    def saved(keeper: Keeper, steps: int, state: State) -> Path:
-        path = save(keeper, steps, state)
+    def saved(keeper: Keeper, steps: int, state: State, taken: float) -> Path:
+        path = save(keeper, steps, state, taken)
         tell("saved", steps, times.get(steps, begun), 0.0)
         return path
 

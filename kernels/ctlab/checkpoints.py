@@ -10,6 +10,7 @@ import hashlib
 import io
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,6 +23,10 @@ from ctlab.files import whole
 EVERY_S = 300.0
 """Seconds between two states: what a killed training loses at most. A V-Net's state is 0.4 GB."""
 KEEP = 2
+DELAYS = 4
+"""The last states, of which the slowest tells how long the next may take until it is on disk."""
+MARGIN = 2.0
+"""One after the other takes up to this many times as long: a storage is shared with others."""
 STATE = re.compile(r"state-(\d{9})-([0-9a-f]{32})\.pt")
 """Their names."""
 
@@ -68,34 +73,42 @@ class Keeper:
 
     def __init__(self, folder: Path, *, every_s: float = EVERY_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._every_s, self._clock = folder, every_s, clock
-        self._last = clock()
-        self._writing_s = 0.0
+        self._last = self._asked = clock()
+        self._delays: deque[float] = deque(maxlen=DELAYS)
         self.kept: int | None = None
         """Steps that the newest state has seen that was saved or loaded."""
 
-    def due(self) -> bool:
-        """Whether it is time for the next snapshot: as much earlier as the last one took until it was on disk, so that a kill at
-        the worst moment loses no more than the period; but a storage so slow that this takes half of it is given its time.
+    def due(self, ahead_s: float = 0.0) -> bool:
+        """Whether it is time for the next snapshot, if no other can be taken for the next `ahead_s` seconds, or for as long as it
+        is since this was asked before.
+
+        A kill at the worst moment, just before the next state is on disk, is to lose no more than the period. So it is time MARGIN
+        times as much earlier as a state took from its snapshot until it was on disk; how long the first will take nobody knows. But
+        a storage that takes half of the period for one is given that time.
         """
-        return self._clock() - self._last >= self._every_s - min(self._writing_s, self._every_s / 2)
+        now = self._clock()
+        ahead_s, self._asked = max(ahead_s, now - self._asked), now
+        delay_s = min(MARGIN * max(self._delays, default=self._every_s), self._every_s / 2)
+        return now + ahead_s - self._last >= self._every_s - delay_s
 
-    def taken(self) -> None:
-        """A snapshot was taken now."""
-        self._last = self._clock()
+    def taken(self) -> float:
+        """A snapshot is taken now; returns when that is, for `save`."""
+        self._last = self._asked = self._clock()
+        return self._last
 
-    def save(self, steps: int, state: State) -> Path:
-        """Writes `state`, which has seen `steps` steps, and removes all but the newest KEEP.
+    def save(self, steps: int, state: State, taken: float) -> Path:
+        """Writes `state`, which has seen `steps` steps when it was `taken`, and removes all but the newest KEEP.
 
         Raises OSError when the folder doesn't take it; what was there before is still there then.
         """
-        begun = self._clock()
         stream = io.BytesIO()
         torch.save(dict(state), stream)
         content = stream.getbuffer()
         path = self._folder / f"state-{steps:09d}-{hashlib.sha256(content).hexdigest()[:32]}.pt"
         with whole(path) as draft:
             draft.write_bytes(content)
-        self._writing_s, self.kept = self._clock() - begun, steps
+        self.kept = steps
+        self._delays.append(self._clock() - taken)
         for old in self._files()[KEEP:]:
             old.unlink(missing_ok=True)
         return path

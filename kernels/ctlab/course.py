@@ -92,6 +92,8 @@ class Course:
                 return False
             # A network that has learned a little is more than none, and a validation may take longer than there is time.
             self._keep_best(self.trainer.copy())
+        elif self.keeper.due(self.trainer.judging_s):
+            self._keep()
         epoch = self.trainer.validate()
         if self.trainer.best is epoch and self.trainer.kept:
             self._keep_best(self.trainer.kept)
@@ -135,10 +137,10 @@ class Course:
     def _keep(self) -> None:
         if self.trainer.partial:
             return
+        taken = self.keeper.taken()
         steps, state = self.trainer.steps, snapshot(self.trainer.state())
-        self.keeper.taken()
         self.writer.put(
-            "state", Item(say(N_("the state after {steps} steps"), steps=steps), lambda: self.keeper.save(steps, state))
+            "state", Item(say(N_("the state after {steps} steps"), steps=steps), lambda: self.keeper.save(steps, state, taken))
         )
 
     def _keep_best(self, model: Model) -> None:

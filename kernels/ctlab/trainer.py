@@ -98,6 +98,8 @@ class Trainer:
         self.partial = False
         """Whether the last epoch was judged before all its steps were made: nothing goes on from there."""
         self._spent_s, self._waits = 0.0, Waits(where)
+        self.judging_s = 0.0
+        """Seconds that the last validation took."""
         self.key = _key(preset, learn, judge, names, seed)
         """The same for the same training: preset, seed, labels, and the voxels of every case."""
 
@@ -265,7 +267,8 @@ class Trainer:
         with torch.autocast(self.where.type, self.precision.dtype, enabled=self.precision.mixed):
             scores = mean_dice(shown, self.judge.wholes(), self._values, self.preset.patch, gallery.look)
         self.examples = gallery.examples(len(self.history) + 1)
-        self._spent_s += time.perf_counter() - begun
+        self.judging_s = time.perf_counter() - begun
+        self._spent_s += self.judging_s
         rate = float(self._schedule.get_last_lr()[0])
         number, patches_s = len(self.history) + 1, patches / max(steps_s, 1e-9)
         epoch = Epoch(

@@ -84,8 +84,8 @@ def _child(cohort: Path, folder: Path, limit: int, said: Connection) -> None:
             said.send(("made", each.steps))
         return loss
 
-    def saved(keeper: Keeper, steps: int, state: State) -> Path:
-        path = save(keeper, steps, state)
+    def saved(keeper: Keeper, steps: int, state: State, taken: float) -> Path:
+        path = save(keeper, steps, state, taken)
         with lock:
             said.send(("saved", steps))
         return path
@@ -200,7 +200,7 @@ def test_an_unfinished_training_of_other_settings_is_neither_mixed_nor_removed(c
 def test_the_newest_states_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
     keeper = Keeper(tmp_path)
     for steps in (1, 2, 30):
-        newest = keeper.save(steps, {"steps": steps})
+        newest = keeper.save(steps, {"steps": steps}, 0.0)
     assert keeper.load() == {"steps": 30}
     assert len(list(tmp_path.iterdir())) == KEEP
 
@@ -217,7 +217,7 @@ def test_the_newest_states_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     keeper = Keeper(tmp_path)
-    keeper.save(1, {"steps": 1})
+    keeper.save(1, {"steps": 1}, 0.0)
     write = Path.write_bytes
 
     def broken(path: Path, content: bytes) -> int:
@@ -227,9 +227,9 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", broken)
         with pytest.raises(OSError, match="Input/output"):
-            keeper.save(2, {"steps": 2})
+            keeper.save(2, {"steps": 2}, 0.0)
     assert keeper.load() == {"steps": 1}
-    keeper.save(3, {"steps": 3})
+    keeper.save(3, {"steps": 3}, 0.0)
     assert keeper.load() == {"steps": 3}
 
 
@@ -243,18 +243,42 @@ def test_a_snapshot_does_not_change_with_what_it_was_taken_of():
     assert [kept["network"]["weights"].tolist(), kept["groups"][0][0].tolist()] == [[1, 1], [1, 1]]
 
 
-def test_a_state_is_due_when_its_time_has_passed(tmp_path):
+def due_s(keeper: Keeper, now: list[float], every_s: float = 1.0) -> float:
+    """After which time it is due, asked as often as that: a step is over then."""
+    begun = now[0]
+    while not keeper.due():
+        now[0] += every_s
+    return now[0] - begun
+
+
+def test_a_state_is_due_when_its_time_has_passed_but_for_one_step(tmp_path):
     now = [0.0]
     keeper = Keeper(tmp_path, every_s=60, clock=lambda: now[0])
-    assert not keeper.due()
-    now[0] = 60.0
-    assert keeper.due()
+    keeper.save(1, {}, keeper.taken())
+    assert due_s(keeper, now) == 59.0
+    keeper.taken()
+    assert due_s(keeper, now, every_s=13.0) == 52.0
     keeper.taken()
     assert not keeper.due()
 
 
-@pytest.mark.parametrize(("writing_s", "due_s"), [(10.0, 50.0), (45.0, 30.0)])
-def test_a_state_is_due_earlier_by_the_time_that_the_last_took(tmp_path, monkeypatch, writing_s, due_s):
+def test_the_first_state_is_due_after_half_the_time_because_nobody_knows_how_long_it_takes(tmp_path):
+    now = [0.0]
+    keeper = Keeper(tmp_path, every_s=60, clock=lambda: now[0])
+    assert due_s(keeper, now) == 29.0
+
+
+def test_a_state_is_due_before_a_validation_that_would_outlast_the_period(tmp_path):
+    now = [0.0]
+    keeper = Keeper(tmp_path, every_s=60, clock=lambda: now[0])
+    keeper.save(1, {}, keeper.taken())
+    now[0] += 15.0
+    assert not keeper.due(44.0)
+    assert keeper.due(45.0)
+
+
+@pytest.mark.parametrize(("writing_s", "after_s"), [(10.0, 39.0), (45.0, 29.0)])
+def test_a_state_is_due_earlier_by_twice_the_time_that_the_last_took(tmp_path, monkeypatch, writing_s, after_s):
     now = [0.0]
     keeper = Keeper(tmp_path, every_s=60, clock=lambda: now[0])
     write = Path.write_bytes
@@ -264,9 +288,6 @@ def test_a_state_is_due_earlier_by_the_time_that_the_last_took(tmp_path, monkeyp
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", slow)
-    keeper.save(1, {})
+    keeper.save(1, {}, keeper.taken())
     keeper.taken()
-    now[0] += due_s - 1.0
-    assert not keeper.due()
-    now[0] += 1.0
-    assert keeper.due()
+    assert due_s(keeper, now) == after_s
