@@ -72,7 +72,7 @@ def _to(marked: Mask, spacing: tuple[float, float, float]) -> Distances:
     image.SetSpacing(spacing[::-1])  # SimpleITK counts an array's axes from the last
     apart = SimpleITK.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
     inside: Distances = SimpleITK.GetArrayFromImage(apart)[(slice(1, -1),) * marked.ndim]
-    return inside
+    return np.abs(inside, out=inside)  # on the surface itself it may be -0.0
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:

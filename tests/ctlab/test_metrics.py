@@ -66,6 +66,7 @@ def test_every_label_of_either_has_finite_marks(truth, prediction, spacing):
 def test_a_perfect_prediction_has_perfect_marks(truth):
     for marks in compare(_labels(truth), _labels(truth)).values():
         assert (marks.dice, marks.nsd, marks.hd95_mm, marks.error_ml) == (1, 1, 0, 0)
+        assert f"{marks.hd95_mm:.1f}" == "0.0", "no distance of -0.0 mm"
 
 
 def test_empty_images_have_nothing_to_mark():
