@@ -5,10 +5,15 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import ctlab
 import nbformat
+import numpy as np
 import pytest
 from ctlab import Cohort, dice, load_labels, open_case
+from ctlab.batch import Batch, Predicted
+from ctlab.cohort import Problem
 from ctlab.phantoms import Marking, make_cohort
 from nbclient import NotebookClient
 
@@ -151,6 +156,24 @@ def test_what_can_not_be_used_is_named_mended_and_packed(run_all, work, language
     assert [case.name for case in (*packed.train, *packed.val)] == ["case-001", "case-002"]
     assert packed.train[0].labels.values() == (1, 2, 4)
     assert packed.val[0].labels.values() == (5,)
+
+
+def test_a_case_that_could_not_be_segmented_gives_its_place_in_the_report_to_no_other(data, tmp_path):
+    cells = {cell.id: cell.source for cell in _read("en", "05_lungs_report.ipynb").cells}
+    refused, *others = Cohort(data / "phantom-chest").val
+    paths = {case.name: case.labels.save(tmp_path / f"{case.name}.nii.gz") for case in others}
+    done = tuple(Predicted(name, path, None, "", before=False) for name, path in paths.items())
+    known = {
+        "np": np, "ctlab": ctlab, "work": tmp_path, "model": SimpleNamespace(names={1: "lung"}), "cases": [refused, *others],
+        "batch": Batch(tmp_path, done, (Problem(refused.name, "can't be used"),)),
+    }  # fmt: skip
+    (tmp_path / "tutorial-05").mkdir()
+    for cell in ("code-07", "code-09", "code-10"):
+        exec(cells[cell], known)  # noqa: S102  (what the notebook runs)
+
+    found = {each.case: each.both.lung_ml for each in known["table"].reports}
+    assert found == {case.name: ctlab.lung_report(case.ct, case.labels).both.lung_ml for case in others}
+    assert known["worst"] in found
 
 
 @pytest.mark.slow
