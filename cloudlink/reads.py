@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 BLOCK = 131_072
 """Bytes; a multiple of every read that sshfs makes."""
+HEADER = 16_384
+"""Bytes of a first read that may be all that somebody wants of a file, its header. Linux makes it of a program's first 4 KiB; who
+reads in larger pieces, as nearly everybody does who goes on, asks for 32 KiB or more."""
 _OLDEST = 5.0
 """Seconds that a block is kept for a reader who does not come."""
 _LARGEST_WINDOW = 33_554_432
@@ -107,18 +110,20 @@ class Waiting:
 class Reader:
     """One open file's blocks."""
 
-    __slots__ = ("_planner", "blocks", "file", "reads")
+    __slots__ = ("_begun", "_planner", "blocks", "file", "reads")
 
     def __init__(self, reads: Reads, file: OpenFile) -> None:
         self.reads, self.file = reads, file
         self.blocks: dict[int, Block] = {}
         self._planner = Planner()
+        self._begun = False
 
     def read(self, call: Call) -> None:
         """A read of sshfs."""
         request, session = call.request, self.reads.session
         offset, length = request.offset, request.length
-        if self.file.writing or not length:
+        begun, self._begun = self._begun, True
+        if self.file.writing or not length or (not begun and self._looks_in(offset + length)):
             session.direct(call)
             return
         first, last = offset // BLOCK, (offset + length - 1) // BLOCK
@@ -140,6 +145,11 @@ class Reader:
             if not self._fits(number):
                 break
             self._block(number)
+
+    def _looks_in(self, end: int) -> bool:
+        """Whether a first read up to `end` is short for its file: nothing is planned by it, and who goes on begins then."""
+        known = self.file.known
+        return end <= HEADER and known is not None and known.size is not None and known.size > BLOCK
 
     def _fits(self, number: int) -> bool:
         size = self.file.known.size if self.file.known is not None else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import random
 import time
+from pathlib import Path
 
 import pytest
 
 from cloudlink.meter import LEAST, Meter
-from cloudlink.reads import BLOCK
+from cloudlink.reads import BLOCK, HEADER
 from cloudlink.responses import parse_data
 from cloudlink.wire import Kind, Open, Status, string
 from tests.cloudlink.peer import PATIENCE
@@ -44,6 +45,36 @@ def test_so_is_one_that_is_read_backwards_or_here_and_there(link, cloud):
     anywhere = [dice.randrange(SIZE // 4096) * 4096 for _ in range(100)]
     for offsets in (backwards, strided, anywhere):
         assert [link.read(handle, at, PIECE) for at in offsets] == [data[at : at + PIECE] for at in offsets]
+
+
+def opened(link, path: Path) -> bytes:
+    """A handle, and a look at the name, which sshfs waits for as well."""
+    handle = link.open(path)
+    assert link.ask(Kind.LSTAT, string(os.fsencode(path)))[0] == Kind.ATTRS
+    return handle
+
+
+def test_a_header_is_fetched_alone_and_whoever_goes_on_is_read_ahead_for(link, orders, cloud):
+    data = os.urandom(SIZE)
+    for name in "ab":
+        (cloud / name).write_bytes(data)
+    first = opened(link, cloud / "a")
+    assert link.read(first, 0, HEADER) == data[:HEADER]
+    # A second one, so that whatever the first began is under way by then.
+    assert link.read(opened(link, cloud / "b"), 0, HEADER) == data[:HEADER]
+    assert orders.asked(Kind.READ) == 2
+
+    rest = [link.read(first, at, HEADER) for at in range(HEADER, SIZE, HEADER)]
+    assert b"".join(rest) == data[HEADER:]
+    assert orders.asked(Kind.READ) <= 2 + -(-SIZE // BLOCK)
+
+
+def test_a_small_file_comes_whole_with_its_first_bytes(link, orders, cloud):
+    data = os.urandom(BLOCK)
+    (cloud / "f").write_bytes(data)
+    handle = opened(link, cloud / "f")
+    assert b"".join(link.read(handle, at, HEADER) for at in range(0, BLOCK, HEADER)) == data
+    assert orders.asked(Kind.READ) == 1
 
 
 def test_what_is_written_through_the_same_mount_is_read(link, cloud):
