@@ -18,7 +18,7 @@ from ctlab.errors import DuplicateSliceError, MissingSliceError, MixedSeriesErro
 from ctlab.geometry import SKEW_LIMIT_DEGREES, Geometry, Matrix, canonical, skewed
 from ctlab.hounsfield import to_hounsfield
 from ctlab.limits import check_size
-from ctlab.slices import AT_ONCE, Slice, one_series, read_pixels, read_slices, read_whole
+from ctlab.slices import AT_ONCE, Slice, one_series, read_alone, read_pixels, read_slices, read_whole
 from ctlab.volume import Volume
 from phrases import N_
 
@@ -85,6 +85,20 @@ def read_place(folder: Path, name: str, *, series: str | None = None, prefer: st
     """Where that CT lies, by its headers alone. Raises as `read_series` does."""
     stack = read_stack(folder, name, series=series, prefer=prefer)
     return Place(stack.geometry, stack.slices[0].series, stack.slices[0].frame)
+
+
+def read_single(path: Path, name: str) -> Volume | None:
+    """The slice in a file as a volume one voxel thick, by what that file alone says; None where it holds no slice, or several.
+
+    How thick it is nobody said: 1 mm. Raises UnreadableError, SkewError or HounsfieldError as `read_series` does.
+    """
+    found = read_alone(path, name)
+    if found is None:
+        return None
+    check_size(name, path.name, (*found.size, 1))
+    hu = to_hounsfield(read_pixels(found, name).T[:, :, np.newaxis], name)
+    voxels, geometry = canonical(hu, _placed(found, found.normal), name)
+    return Volume(np.ascontiguousarray(voxels), geometry, name)
 
 
 def _stack_of(folder: Path, name: str, series: str | None, prefer: str) -> list[Slice]:
@@ -189,11 +203,16 @@ def _check_line(ordered: Sequence[Slice], name: str) -> None:
 
 
 def _affine(ordered: Sequence[Slice]) -> Matrix:
-    """Voxel index (column, row, slice) to mm in RAS+; DICOM speaks LPS+."""
+    """Voxel index (column, row, slice) to mm in RAS+."""
     first, last = ordered[0], ordered[-1]
+    return _placed(first, (last.position - first.position) / (len(ordered) - 1))
+
+
+def _placed(first: Slice, step: npt.NDArray[np.float64]) -> Matrix:
+    """The same for slices that begin with `first`, each a `step` (mm, LPS+) behind the one before it; DICOM speaks LPS+."""
     affine = np.eye(4)
     affine[:3, 0] = np.array(first.orientation[:3]) * first.pixel[1]
     affine[:3, 1] = np.array(first.orientation[3:]) * first.pixel[0]
-    affine[:3, 2] = (last.position - first.position) / (len(ordered) - 1)
+    affine[:3, 2] = step
     affine[:3, 3] = first.position
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine

@@ -94,7 +94,7 @@ def read_slices(folder: Path, name: str) -> list[Slice]:
 
     Raises UnreadableError when there is none or one is damaged, or HounsfieldError when one doesn't say how it becomes HU.
     """
-    paths = _files(folder)
+    paths = files_of(folder)
     headers = _headers(paths, name)
     pairs = [(path, header) for path, header in zip(paths, headers, strict=True) if _is_slice(header)]
     found = [each for path, header in pairs for each in _slices(path, header, name)]
@@ -103,6 +103,28 @@ def read_slices(folder: Path, name: str) -> list[Slice]:
             N_("{case}: the folder holds no CT slices in DICOM format. Put the files of one CT series directly into it."), case=name
         )
     return found
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a folder that may be slices, by name. Asks nobody about those that the listing itself calls files."""
+    with os.scandir(folder) as entries:
+        found = [
+            Path(entry.path)
+            for entry in entries
+            if not entry.name.startswith(".") and entry.name != "DICOMDIR"
+            and (entry.is_file(follow_symlinks=False) or Path(entry.path).is_file())
+        ]  # fmt: skip
+    return sorted(found)
+
+
+def read_alone(path: Path, name: str) -> Slice | None:
+    """The CT slice that a file holds by its own header; None where it holds none, or several.
+
+    Raises UnreadableError or HounsfieldError as `read_slices` does.
+    """
+    (header,) = _headers([path], name)
+    found = _slices(path, header, name) if _is_slice(header) else []
+    return found[0] if len(found) == 1 and found[0].frame_number is None else None
 
 
 def list_series(slices: Iterable[Slice]) -> list[Series]:
@@ -191,18 +213,6 @@ def damaged(path: Path, name: str) -> UnreadableError:
         case=name,
         file=path.name,
     )
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files of a folder that may be slices. Asks nobody about those that the listing itself calls files."""
-    with os.scandir(folder) as entries:
-        found = [
-            Path(entry.path)
-            for entry in entries
-            if not entry.name.startswith(".") and entry.name != "DICOMDIR"
-            and (entry.is_file(follow_symlinks=False) or Path(entry.path).is_file())
-        ]  # fmt: skip
-    return sorted(found)
 
 
 def _headers(paths: Sequence[Path], name: str) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,8 @@ from ctlab.readers import load, load_labels, stem
 from ctlab.storage import reading
 from ctlab.text import say
 from ctlab.viewing.arriving import Arriving
-from ctlab.viewing.coming import Coming
 from ctlab.viewing.desk import Desk
+from ctlab.viewing.early import find_early
 from ctlab.viewing.stacking import Stacking
 from ctlab.viewing.widget import Viewer
 from ctlab.viewing.windows import WINDOWS
@@ -36,7 +38,9 @@ def view(
     Volumes, or paths of files that hold them. A packed case (`ctlab.pack`) shows its middle slices at once, with its own labels
     unless others are given, and is read while it is looked at. So is a folder with a DICOM series: the middle one of its own
     slices at once, the other planes when all are there; a line says so where such a series has to be read first, as other files
-    are. `window` is the first Hounsfield window,
+    are. Of a folder with many files a slice from the middle of the file names is shown, marked as preliminary, until all headers
+    were read and checked; whatever is wrong with the series or the labels is then told in its place, and raised by whatever asks
+    the viewer for more. `window` is the first Hounsfield window,
     a key of `ctlab.viewing.windows.WINDOWS`. Corrected labels and bookmarks are saved below `folder`, by default the folder for
     results. Only 8-bit pictures of what is shown go to the browser, and the HU of single voxels that a person points at.
 
@@ -46,20 +50,27 @@ def view(
     """
     if window not in WINDOWS:
         raise ValueError(say(N_("There is no window {name}. Choose one of: {names}."), name=window, names=", ".join(WINDOWS)))
+    results = Path(folder) if folder is not None else None
     if isinstance(ct, str | Path) and str(ct).endswith(ENDING):
-        return _packed(Path(ct), labels, compare, window, folder)
-    found = _opened(Path(ct)) if isinstance(ct, str | Path) else ct
-    if isinstance(found, Stacking):
-        return _shown(found, _labels(labels, found.ct), _labels(compare, found.ct), window, folder)
-    volume = _volume(found)
-    marked, truth = _labels(labels, volume), _labels(compare, volume)
-    if marked is None:
-        marked, truth = truth, None
-    return Viewer(Desk(volume, marked, truth, Path(folder) if folder is not None else None), window)
+        return Viewer(_packed(Path(ct), labels, compare, results), window)
+    if not isinstance(ct, str | Path):
+        return Viewer(_desk(ct, labels, compare, results), window)
+    path = Path(ct)
+    with reading(stem(path)):
+        early = find_early(path, stem(path)) if path.is_dir() else None
+    if early is None:
+        return Viewer(_desk(_opened(path, print), labels, compare, results), window)
+    viewer = Viewer(early, window)
+
+    def read() -> None:
+        viewer.settle(lambda: _desk(_opened(path, viewer.tell), labels, compare, results))
+
+    threading.Thread(target=read, name="ctlab-opening", daemon=True).start()
+    return viewer
 
 
-def _packed(path: Path, labels: object, compare: object, window: str, folder: str | Path | None) -> Viewer:
-    """A packed case, shown while it is read."""
+def _packed(path: Path, labels: object, compare: object, results: Path | None) -> Desk:
+    """A packed case, to be shown while it is read."""
     name = path.name.removesuffix(ENDING)
     file = PackedFile(path, name)
     try:
@@ -73,30 +84,33 @@ def _packed(path: Path, labels: object, compare: object, window: str, folder: st
             case=name,
             file=path.name,
         ) from error
-    arriving = Arriving(file, name, names)
-    marked = arriving.labels if labels is None else _labels(labels, arriving.ct)
-    return _shown(arriving, marked, _labels(compare, arriving.ct), window, folder)
+    return _desk(Arriving(file, name, names), labels, compare, results)
 
 
-def _opened(path: Path) -> Stacking | Volume:
-    """What lies at `path`: of a DICOM series only the headers and a slice were read, where that will do; else all of it."""
+def _opened(path: Path, tell: Callable[[str], None]) -> Stacking | Volume:
+    """What lies at `path`: of a DICOM series only the headers and a slice were read, where that will do; else all of it.
+
+    `tell` hears why a series is read whole.
+    """
     name = stem(path)
     with reading(name):
         coming = Stacking(path, read_stack(path, name), name) if path.is_dir() else None
     if coming is not None:
         if not (reason := coming.why_not()):
             return coming
-        print(say(N_("{case}: all of it is read before it is shown, because {reason}."), case=name, reason=say(reason)))
+        tell(say(N_("{case}: all of it is read before it is shown, because {reason}."), case=name, reason=say(reason)))
     return load(path, name)
 
 
-def _shown(coming: Coming, marked: Labels | None, truth: Labels | None, window: str, folder: str | Path | None) -> Viewer:
-    """What is still being read."""
+def _desk(found: object, labels: object, compare: object, results: Path | None) -> Desk:
+    """What a viewer shows of `found`: a CT, or one that is still being read, with its own labels unless others are given."""
+    coming = found if isinstance(found, Arriving | Stacking) else None
+    ct = _volume(found if coming is None else coming.ct)
+    own = coming.labels if coming is not None and labels is None else None
+    marked, truth = own or _labels(labels, ct), _labels(compare, ct)
     if marked is None:
         marked, truth = truth, None
-    viewer = Viewer(Desk(coming.ct, marked, truth, Path(folder) if folder is not None else None, coming), window)
-    coming.begin(viewer.arriving)
-    return viewer
+    return Desk(ct, marked, truth, results, coming)
 
 
 def _volume(ct: object) -> Volume:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +79,11 @@ class Desk:
         self.solid = Solid()
         self._cuts = Cuts()
         self._volumes: tuple[int, dict[int, tuple[float, float]]] | None = None
+
+    def begin(self, tell: Callable[[], None]) -> None:
+        """Reads what isn't there yet in a thread of its own, which calls `tell` now and then, and at the end."""
+        if self._arriving is not None:
+            self._arriving.begin(tell)
 
     def show(self, voxel: Voxel, planes: Iterable[Plane], slab: Slab = THIN) -> frozenset[Plane]:
         """Returns when the slabs around `voxel` can be drawn in `planes`, but for those that it names: they come later.

@@ -19,16 +19,16 @@ def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(16)
 
 
-def still(layers: Layers, voxel: Voxel, look: Look, planes: Sequence[Plane] = tuple(Plane)) -> bytes:
-    """A PNG of the slices through `voxel` in `planes`, one at least, all at one scale."""
+def still(layers: Layers, voxel: Voxel, look: Look, planes: Sequence[Plane] = tuple(Plane), high: int = HIGH) -> bytes:
+    """A PNG of the slices through `voxel` in `planes`, one at least, all at one scale; the highest has `high` pixels."""
     sides = []
     for plane in planes:
         (rows, columns), (across, down) = picture_shape(layers.geometry.shape, plane), pixel_mm(layers.geometry, plane)
         sides.append((plane, columns * across, rows * down))
-    scale = HIGH / max(high for _, _, high in sides)
+    scale = high / max(down for _, _, down in sides)
     made = []
-    for plane, wide, high in sides:
-        size = max(1, round(wide * scale)), max(1, round(high * scale))
+    for plane, across, down in sides:
+        size = max(1, round(across * scale)), max(1, round(down * scale))
         shown = image(picture(layers, plane, voxel[plane.axis], look)).convert("RGB").resize(size, Image.Resampling.BILINEAR)
         made.append(_lettered(shown, plane.letters))
     return side_by_side(made)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +25,7 @@ from ctlab.viewing import answers
 from ctlab.viewing.answers import Answer
 from ctlab.viewing.bookmarks import NOTE_LENGTH, Bookmark
 from ctlab.viewing.desk import Desk
+from ctlab.viewing.early import Early, EarlyError
 from ctlab.viewing.flow import Flow, Stats
 from ctlab.viewing.messages import Hello, Question, See, State, parse
 from ctlab.viewing.pictures import Look, Overlay, picture, png
@@ -88,23 +90,76 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
     elevation = traitlets.Float(0.0)
     """Degrees up towards the head (90) and down towards the feet (-90)."""
 
-    def __init__(self, desk: Desk, window: str) -> None:
-        """Shows what is on `desk`, first where its labels are, in the preset `window`."""
-        self._desk, self._flow = desk, Flow()
+    def __init__(self, desk: Desk | Early, window: str) -> None:
+        """Shows what is on `desk`, first where its labels are, in the preset `window`; or what stands for it until `settle`."""
+        self._coming: Future[Desk] = Future()
+        self._flow = Flow()
         self._lock = threading.RLock()
         self._asking, self._choosing = "", False
         self._views: set[str] = set()
-        has = desk.layers
-        overlay = Overlay.NONE if has.labels is None else Overlay.LABELS if has.truth is None else Overlay.BOTH
         super().__init__(_facts={}, _first=[])
-        self.voxel, self.overlay = desk.first_voxel(), overlay
-        self.rendering = Rendering.MAXIMUM if overlay is Overlay.NONE else Rendering.SURFACES
         self.window = window
-        with self.hold_sync():
-            self._facts = answers.hello(desk, self.state).content
-            self._first = self._pictures()
+        if isinstance(desk, Early):
+            self._show(desk.told(), [desk.picture(Look(Window(self.width, self.level)))])
+        else:
+            self._put(desk)
         self.observe(self._changed, list(State.__struct_fields__))
         self.on_msg(self._heard)
+
+    @property
+    def _desk(self) -> Desk:
+        """What is shown. Waits until it is known; raises the CtlabError that it turned out to be."""
+        return self._coming.result()
+
+    def settle(self, make: Callable[[], Desk]) -> None:
+        """Puts the desk that `make` makes in place of what stood for it, or tells why there is none. From any thread, once."""
+        try:
+            self._put(make())
+        except Exception as error:
+            if not self._coming.done():
+                self._coming.set_exception(error)
+            known = isinstance(error, CtlabError)
+            with self._lock:
+                told = str(error) if known else str(self._unforeseen(error))
+                self._show({**self._facts, "is": "early", "text": "", "refused": told}, [])
+            if not known:
+                raise
+
+    def _unforeseen(self, error: Exception) -> CtlabError:
+        text = N_(
+            "{case}: it can't be shown ({error}). Nothing was changed; run the cell again, and if it stays so, tell the "
+            "administrator."
+        )
+        return EarlyError(text, case=self._facts["name"], error=repr(error))
+
+    def tell(self, text: str) -> None:
+        """Says more of what is waited for. For `make` of `settle`, from its thread."""
+        # Without the lock: who waits for the desk may hold it.
+        self._show({**self._facts, "text": f"{self._facts['text']} {text}"}, self._first)
+
+    def _put(self, desk: Desk) -> None:
+        # First: whoever waits for it may hold the lock.
+        self._coming.set_result(desk)
+        with self._lock:
+            self._show(answers.hello(desk, self.state).content, self._pictures())
+        desk.begin(self.arriving)
+
+    def _show(self, facts: dict[str, object], first: list[bytes]) -> None:
+        with self.hold_sync():
+            self._facts, self._first = facts, first
+
+    @traitlets.default("voxel")
+    def _begin_voxel(self) -> tuple[int, int, int]:
+        return self._desk.first_voxel()
+
+    @traitlets.default("overlay")
+    def _begin_overlay(self) -> str:
+        has = self._desk.layers
+        return str(Overlay.NONE if has.labels is None else Overlay.LABELS if has.truth is None else Overlay.BOTH)
+
+    @traitlets.default("rendering")
+    def _begin_rendering(self) -> str:
+        return str(Rendering.MAXIMUM if self.overlay == Overlay.NONE else Rendering.SURFACES)
 
     def _pictures(self) -> list[bytes]:
         """Of the three planes, empty for one that needs the rest of a case that is still being read."""
@@ -237,11 +292,21 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
                 return
             self._views.add(question.view)
             try:
+                self._check_open()
                 with self._for(question.view):
                     answer = self._answer(question)
             except CtlabError as error:
                 answer = Answer({"is": "problem", "text": str(error)})
             self.send({**answer.content, "view": question.view, "number": question.number}, answer.buffers)
+
+    def _check_open(self) -> None:
+        if not self._coming.done():
+            raise EarlyError(
+                N_(
+                    "This picture is preliminary: the series is still being read. Nothing can be measured or changed before it "
+                    "is known."
+                )
+            )
 
     def _answer(self, question: Question) -> Answer:
         if isinstance(question, See):
@@ -285,7 +350,8 @@ class Viewer(widgets.DOMWidget):  # type: ignore[misc]  # ipywidgets has no type
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
         bundle: dict[str, object] = super()._repr_mimebundle_(**kwargs)
-        if os.environ.get(STILL) != "none":
+        # Of a series that isn't known no picture is kept: whoever opens the notebook later would take it for the case.
+        if os.environ.get(STILL) != "none" and self._coming.done() and self._coming.exception() is None:
             with self._lock:
                 late = self._desk.show(self.voxel, PLANES.values(), self.look.slab)
                 planes = [plane for plane in PLANES.values() if plane not in late]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -360,6 +361,50 @@ def test_a_series_begins_with_its_own_slice_and_the_other_planes_follow(reader):
     reader.page.wait(20, "other planes", lambda: second(planes + "'true,false true,false true,false'"))
     reader.page.wait(20, "rest", lambda: second("second.ctlab.told().exact"))
     reader.run("Stacking._whole = reading")
+
+
+UNKNOWN = """
+import pathlib, time
+import ctlab.viewer
+from ctlab.viewing import early
+from tests.ctlab.samples import series, write_series
+from ctlab.dicom import read_stack as headers
+def held(*given):
+    while not pathlib.Path("known").exists(): time.sleep(0.05)
+    return headers(*given)
+ctlab.viewer.read_stack, early.FEW = held, 8
+slices = series()
+{wrong}
+display(ctlab.view(write_series(pathlib.Path("{folder}"), slices)))
+"""
+EARLY = "const viewer = [...document.querySelectorAll('.ctlab-viewer')].at(-1); "
+
+
+@pytest.mark.parametrize(("folder", "wrong"), [("whole", ""), ("gap", "slices.pop(5)")])
+def test_a_series_that_is_not_known_is_one_marked_picture_until_it_is(reader, folder, wrong):
+    known = reader.folder / "tutorials" / "known"
+    known.unlink(missing_ok=True)
+
+    def last(what: str) -> Any:
+        return reader.driver.execute_script(EARLY + "return " + what)
+
+    reader.run(UNKNOWN.format(folder=folder, wrong=wrong))
+    reader.page.wait(20, "preliminary picture", lambda: last("viewer.querySelector('.ctlab-early img')?.naturalWidth > 0"))
+    assert last("viewer.querySelector('.ctlab-early img').alt").startswith("Preliminary: I")
+    assert last("viewer.querySelector('[role=status]').textContent").startswith("Preliminary: one slice, I")
+    # Nothing to measure with, and nothing that a key would move.
+    assert last("viewer.querySelectorAll('canvas, button, select, input, [tabindex]').length") == 0
+    assert violations(reader) == {}
+
+    known.touch()
+    if wrong:
+        reader.page.wait(20, "refusal", lambda: "slices are missing" in last("viewer.querySelector('[role=alert]').textContent"))
+        assert last("viewer.querySelectorAll('img, canvas').length") == 0
+        assert last("viewer.querySelector('[role=status]').textContent") == ""
+    else:
+        reader.page.wait(20, "planes", lambda: last("viewer.ctlab.panes.length === 3 && viewer.ctlab.told().exact"))
+        assert last("viewer.querySelector('.ctlab-early')") is None
+    reader.run("ctlab.viewer.read_stack, early.FEW = headers, 32")
 
 
 def test_a_person_finds_it_in_the_notebook_and_moves_it(reader):

@@ -19,6 +19,10 @@ export const STYLE = `
 .ctlab-said { min-height: 1.4em; font-variant-numeric: tabular-nums; }
 .ctlab-problem { background: #8a1c1c; color: #fff; padding: 3px 8px; white-space: pre-wrap; }
 .ctlab-problem:empty { display: none; }
+.ctlab-early { display: flex; flex-direction: column; gap: 6px; align-items: flex-start; }
+.ctlab-early img { border: 3px dashed #f0e442; max-width: 100%; }
+.ctlab-mark { background: #f0e442; color: #111; padding: 3px 8px; }
+.ctlab-mark:empty { display: none; }
 .ctlab-about { color: #d0d0d0; }
 .ctlab-viewer details { border-top: 1px solid #555; padding-top: 4px; }
 .ctlab-viewer summary { cursor: pointer; }

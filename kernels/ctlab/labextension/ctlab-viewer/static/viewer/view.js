@@ -1,5 +1,6 @@
 // The viewer in a notebook: state, panes and what passes between a person and the kernel. The volume is in the kernel; here are pictures.
 
+import { showEarly } from "./early.js";
 import { Flow } from "./flow.js";
 import { press } from "./keys.js";
 import { Pane } from "./pane.js";
@@ -30,7 +31,10 @@ export function makeView(DOMWidgetView) {
       this.viewer = new Viewer(this.el, (message) => void ready.then(() => this.model.send(message, this.callbacks?.() ?? {})));
       this.el.ctlab = this.viewer;
       this.listenTo(this.model, "msg:custom", (content, buffers) => this.viewer.heard(content, buffers));
-      this.viewer.begin(this.model.get("_facts"), this.model.get("_first"));
+      const begin = () => void this.viewer.begin(this.model.get("_facts"), this.model.get("_first"));
+      // They change while a series is still being opened.
+      this.listenTo(this.model, "change:_facts", begin);
+      begin();
     }
 
     remove() {
@@ -79,6 +83,11 @@ class Viewer {
 
   // With what came along with the widget; what has changed since comes with the answer to "hello".
   async begin(facts, first) {
+    if (facts.is === "early") {
+      this.stop();
+      showEarly(this.el, facts, first);
+      return;
+    }
     this.build(facts);
     const made = first.map((each) => (each.byteLength > 0 ? createImageBitmap(new Blob([each], { type: "image/png" })) : null));
     const keys = this.panes.map((pane) => pane.wanted());
