@@ -1,9 +1,9 @@
 """A packed case: CT, labels and where they came from in one file, made of blocks that can be read alone.
 
 The file is a ZIP whose members aren't compressed again, holding a Zarr version 3 group: `zarr.json` (with `Header` among its
-attributes), `image` and `labels`, each one shard (`ctlab.shards`). Other programs open it as a Zarr ZipStore. The directory lies
-at the end and each array's index at its start, so that opening takes two requests of a far-away file one after the other, and a
-patch one more.
+attributes), `image` and `labels`, each one shard (`ctlab.shards`), and the middle slices of both (`ctlab.middles`). Other programs
+open it as a Zarr ZipStore. The directory lies at the end and each array's index at its start, so that opening takes two requests of
+a far-away file one after the other, and a patch one more.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ctlab import middles
 from ctlab.blocks import Grid, Piece, Shape, block_shape
 from ctlab.errors import CtlabError, DamagedError, UnreadableError
 from ctlab.far import FarFile, Place
@@ -122,9 +123,9 @@ class PackedFile:
                 N_("{case}: {path} isn't there. Check the name, and whether the cloud folder is mounted."), case=name, path=path
             ) from error
         try:
-            self.header, directory = _directory(self._file)
+            self.header, self._members = _directory(self._file)
             pairs = zip((_IMAGE, _LABELS), self.header.shards(), strict=True)
-            self._image, self._labels = _arrays(self._file, [(directory[f"{each}/{_SHARD}"], shard) for each, shard in pairs])
+            self._image, self._labels = _arrays(self._file, [(self._members[f"{each}/{_SHARD}"], shard) for each, shard in pairs])
         except _FAULTS as error:
             raise self._damaged() from error
 
@@ -136,6 +137,30 @@ class PackedFile:
         """
         hu, labels = self._read((self._image, self._labels), start, size)
         return hu, labels
+
+    def middle(self, axis: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]] | None:
+        """HU and labels of the middle slice across `axis`, as `patch` has them, for a hundredth of its bytes.
+
+        None in a file that was packed without. Raises as `patch` does.
+        """
+        if f"{middles.name_of(_IMAGE, axis)}/{_SHARD}" not in self._members:
+            return None
+        try:
+            with reading(self._name):
+                image, marks = self.header.shards()
+                return self._middle(_IMAGE, image, axis), self._middle(_LABELS, marks, axis)
+        except _FAULTS as error:
+            raise self._damaged() from error
+
+    def _middle(self, name: str, whole: Shard, axis: int) -> npt.NDArray[Any]:
+        member, shard = self._members[f"{middles.name_of(name, axis)}/{_SHARD}"], middles.shard_of(whole, axis)
+        if member.file_size > middles.most_bytes(shard):
+            raise BrokenError("a slice is longer than any")
+        place = member.header_offset, _before(member) + _LONGEST_EXTRA + member.file_size
+        content = self._file.read_long(place)
+        begin = _begin(member, content)
+        found = middles.decoded(shard, content[begin : begin + member.file_size])
+        return np.full(shard.grid.shape, shard.fill, shard.dtype) if found is None else found
 
     def load(self, names: Mapping[int, str]) -> tuple[Volume, Labels]:
         """All of it. Raises DamagedError."""
@@ -154,8 +179,13 @@ class PackedFile:
 
     def verify(self) -> None:
         """Reads everything and holds it against the file's own SHA-256. Raises DamagedError."""
-        if voxel_digest(*self.patch((0, 0, 0), self.header.shape)) != self.header.sha256:
+        hu, marks = self.patch((0, 0, 0), self.header.shape)
+        if voxel_digest(hu, marks) != self.header.sha256:
             raise self._damaged()
+        for axis in range(3):
+            kept, own = self.middle(axis), (middles.slice_of(hu, axis), middles.slice_of(marks, axis))
+            if kept and not (np.array_equal(kept[0], own[0]) and np.array_equal(kept[1], own[1])):
+                raise self._damaged()
 
     def _read(self, arrays: tuple[_Array, ...], start: Shape, size: Shape) -> list[npt.NDArray[Any]]:
         boxes = [np.full(size, array.shard.fill, array.shard.dtype) for array in arrays]
@@ -210,6 +240,12 @@ def write_packed(path: Path, ct: Volume, labels: Labels, table: Mapping[str, Any
         for name, shard, parts in ((_LABELS, marks, marks.encode(labels.voxels)), (_IMAGE, image, image.encode(ct.voxels))):
             _add(archive, f"{name}/{_SHARD}", parts)
             _add(archive, f"{name}/{_META}", [json.dumps(shard.metadata()).encode()])
+        # Beside each other, the directory's neighbours: a few requests bring them all.
+        for axis in range(3):
+            for name, shard, voxels in ((_IMAGE, image, ct.voxels), (_LABELS, marks, labels.voxels)):
+                thin, own = middles.shard_of(shard, axis), middles.name_of(name, axis)
+                _add(archive, f"{own}/{_SHARD}", thin.encode(middles.slice_of(voxels, axis)))
+                _add(archive, f"{own}/{_META}", [json.dumps(thin.metadata()).encode()])
         _add(archive, _META, [json.dumps(group).encode()])
     return header
 
@@ -254,19 +290,27 @@ def _directory(file: FarFile) -> tuple[Header, dict[str, zipfile.ZipInfo]]:
 
 def _arrays(file: FarFile, found: list[tuple[zipfile.ZipInfo, Shard]]) -> list[_Array]:
     """Both arrays with their indexes, by one request each, at once."""
-    heads = [_LOCAL_HEADER + len(member.filename.encode()) for member, _ in found]
-    pairs = list(zip(found, heads, strict=True))
-    places = [(member.header_offset, head + _LONGEST_EXTRA + shard.index_bytes) for (member, shard), head in pairs]
+    places = [(member.header_offset, _before(member) + _LONGEST_EXTRA + shard.index_bytes) for member, shard in found]
     contents = dict(file.read_many(places))
     arrays: list[_Array] = []
-    for ((member, shard), head), place in zip(pairs, places, strict=True):
+    for (member, shard), place in zip(found, places, strict=True):
         content = contents[place]
-        extra = int.from_bytes(content[28:30], "little")
-        if content[:4] != b"PK\3\4" or extra > _LONGEST_EXTRA or member.compress_type != zipfile.ZIP_STORED:
-            raise BrokenError("a member of another kind")
-        begin = head + extra
+        begin = _begin(member, content)
         index = shard.index(content[begin : begin + shard.index_bytes], member.file_size)
         arrays.append(_Array(shard, place[0] + begin, index))
     if len({array.at for array in arrays}) < len(arrays):
         raise BrokenError("two arrays in one place")
     return arrays
+
+
+def _before(member: zipfile.ZipInfo) -> int:
+    """Bytes of a member's own header, without what may follow its name."""
+    return _LOCAL_HEADER + len(member.filename.encode())
+
+
+def _begin(member: zipfile.ZipInfo, content: bytes) -> int:
+    """Where its data begin in `content`, which begins with its header. Raises BrokenError."""
+    extra = int.from_bytes(content[28:30], "little")
+    if content[:4] != b"PK\3\4" or extra > _LONGEST_EXTRA or member.compress_type != zipfile.ZIP_STORED:
+        raise BrokenError("a member of another kind")
+    return _before(member) + extra

@@ -23,7 +23,7 @@ _ABSENT = 2**64 - 1
 """In the index: this block holds nothing but the fill value."""
 _LEVEL = 3
 _BLOSC_HEADER = 16
-_SLACK = 64
+SLACK = 64
 """Bytes that Blosc may add to a block that doesn't get smaller, and its checksum."""
 
 
@@ -79,7 +79,7 @@ class Shard:
         present = [(int(at), int(size)) for at, size in sorted(entries[~absent].tolist())]
         free = self.index_bytes
         for at, size in present:
-            if at < free or not _BLOSC_HEADER + CHECKSUM_BYTES < size <= self.block_bytes + _SLACK:
+            if at < free or not _BLOSC_HEADER + CHECKSUM_BYTES < size <= self.block_bytes + SLACK:
                 raise BrokenError("a block lies on another, or has a size that none has")
             free = at + size
         if free > length:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zipfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,6 +69,10 @@ def test_another_program_reads_the_same(path):
 
     assert np.array_equal(group["image"][:], chest().ct.voxels)
     assert np.array_equal(group["labels"][:], chest().labels.voxels)
+    for axis, letter in enumerate("xyz"):
+        middle = [chest().ct.geometry.shape[axis] // 2]
+        assert np.array_equal(group[f"image-{letter}"][:], chest().ct.voxels.take(middle, axis))
+        assert np.array_equal(group[f"labels-{letter}"][:], chest().labels.voxels.take(middle, axis))
     assert np.allclose(group.attrs["ctlab"]["affine"], chest().ct.geometry.affine)
 
 
@@ -105,6 +110,10 @@ def test_any_patch_of_any_case_is_as_it_was(tmp_path, case, data):
     assert np.array_equal(hu, ct.voxels[box])
     assert np.array_equal(marks, labels.voxels[box])
     assert packed.header.geometry.fits(ct.geometry)
+    for axis in range(3):
+        middle = [ct.geometry.shape[axis] // 2]
+        kept = packed.middle(axis)
+        assert all(np.array_equal(one, other.voxels.take(middle, axis)) for one, other in zip(kept, case, strict=True))
     packed.verify()
 
 
@@ -171,6 +180,49 @@ def test_a_damaged_block_does_not_spoil_the_others(tmp_path):
         packed.patch((0, 0, 0), shape)
     with pytest.raises(DamagedError):
         packed.verify()
+
+
+def middles_of(path: Path) -> list[zipfile.ZipInfo]:
+    with zipfile.ZipFile(path) as archive:
+        return [each for each in archive.infolist() if "-" in each.filename.partition("/")[0] and "/c/" in each.filename]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_damaged_middle_slice_is_no_picture(path, number):
+    member = middles_of(path)[number]
+    with path.open("r+b") as file:
+        file.seek(member.header_offset + 100)
+        byte = file.read(1)[0]
+        file.seek(member.header_offset + 100)
+        file.write(bytes([byte ^ 1]))
+    packed = PackedFile(path, "case 7")
+    with pytest.raises(DamagedError):
+        packed.middle(number // 2)
+    with pytest.raises(DamagedError):
+        packed.verify()
+
+
+def test_a_middle_slice_of_another_case_is_found_out(path, tmp_path):
+    ct, labels = chest().ct, chest().labels
+    other = write(tmp_path / f"other{ENDING}", replace(ct, voxels=ct.voxels + np.int16(1)), labels)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(other) as second:
+        members = {name: (second if name.startswith("image-y/") else archive).read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(DamagedError):
+        PackedFile(path, "case 7").verify()
+
+
+def test_a_case_that_was_packed_without_middle_slices_is_read_as_before(path):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist() if "-" not in name.partition("/")[0]}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    packed = PackedFile(path, "case 7")
+    assert packed.middle(0) is None
+    packed.verify()
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from ctlab.blocks import Shape
 from ctlab.errors import CtlabError
+from ctlab.middles import middle_of
 from ctlab.packed import PackedFile
 from ctlab.viewing.coming import Alone
 from ctlab.volume import Labels, Volume
@@ -67,7 +68,8 @@ class Arriving:
         start, size = [0, 0, 0], list(self._shape)
         start[axis], size[axis] = index, 1
         self._look(axis, index)
-        hu, marks = self._file.patch((start[0], start[1], start[2]), (size[0], size[1], size[2]))
+        kept = self._file.middle(axis) if index == middle_of(self._shape, axis) else None
+        hu, marks = kept or self._file.patch((start[0], start[1], start[2]), (size[0], size[1], size[2]))
         return hu.squeeze(axis), marks.squeeze(axis)
 
     def need(self, axis: int, slices: range) -> None:
