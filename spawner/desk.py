@@ -333,7 +333,7 @@ class Desk:
                 await self._tell_to_end(job, account)
                 until, pause = time.monotonic() + wait_s, 0.2
                 while time.monotonic() < until and self.watcher.status(job).state is not JobState.ENDED:
-                    await self.watcher.ask()
+                    await self.watcher.look(job)
                     await asyncio.sleep(pause)
                     pause = min(pause * 1.5, LAST_PAUSE_S)
         return self.watcher.status(job).state is JobState.ENDED

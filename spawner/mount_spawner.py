@@ -245,8 +245,7 @@ class MountSpawner(BatchSpawnerBase):
             return None
         status = self.desk.watcher.status(session.saved.job)
         if status.state is JobState.UNKNOWN and not self.desk.watcher.failing:
-            await self.desk.watcher.ask()
-            status = self.desk.watcher.status(session.saved.job)
+            status = await self.desk.watcher.look(session.saved.job)
         if status.state is not JobState.ENDED:
             return None
         known = session.told_to_end or (session.failure[0] if session.failure else session.own_reason or status.ending)

@@ -131,6 +131,9 @@ class Scheduler(Protocol):
     def know(self, account: str, job: str = "") -> None:
         """`account` has sessions' jobs, `job` for one: where jobs are shown to their own account alone, it has to be asked."""
 
+    def apart(self, job: str) -> str | None:
+        """The account that has to be asked about `job` by itself; None where one question tells of everybody's jobs."""
+
     async def submit(self, script: str, account: str) -> str:
         """Hand in `script` as the Unix account `account`; the job's id."""
 

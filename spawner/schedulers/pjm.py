@@ -85,6 +85,10 @@ class Pjm:
         else:
             self._doubtful[account] = time.monotonic() + DOUBT_S
 
+    def apart(self, job: str) -> str | None:
+        """The account that `job` is known to be of; None where the hub sees all jobs, or nobody has told."""
+        return None if self._pjm.sees_all else self._owners.get(job)
+
     async def submit(self, script: str, account: str) -> str:
         """Hand in `script` as `account`; the job's id. Raises SchedulerError."""
         if any(len(line.encode()) >= LINE_LIMIT for line in script.splitlines()):
@@ -178,7 +182,7 @@ class Pjm:
 
     async def ending(self, job: str) -> Reason | None:
         """Why `job` ended, by PJM's own code and the script's; None when it is not among the ended. Raises SchedulerError."""
-        status = (await self._ended(self._asking(job), {job})).get(job)
+        status = (await self._ended(self.apart(job), {job})).get(job)
         return None if status is None else status.ending
 
     async def extend(self, job: str, minutes: int) -> None:
@@ -188,9 +192,6 @@ class Pjm:
     async def node_addresses(self, node: str) -> tuple[str, ...]:
         """PJM knows numbers of nodes and neither names nor addresses. Raises SchedulerError."""
         raise SchedulerError(Reason.INTERNAL, f"PJM tells no address of {node[:100]!r}")
-
-    def _asking(self, job: str) -> str | None:
-        return None if self._pjm.sees_all else self._owners.get(job)
 
     async def _of(self, account: str | None, wanted: Collection[str]) -> Mapping[str, JobStatus]:
         found = await self._shown(account, wanted)

@@ -124,6 +124,9 @@ class Slurm:
     def know(self, account: str, job: str = "") -> None:
         """Nothing: squeue shows the hub's own account everybody's jobs."""
 
+    def apart(self, job: str) -> None:
+        """Nobody."""
+
     async def submit(self, script: str, account: str) -> str:
         """Hand in `script` as `account`; the job's id. Raises SchedulerError."""
         answer = await self._run(*self._as(account), f"{self._commands}/sbatch", "--parsable", stdin=script)

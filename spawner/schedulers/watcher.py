@@ -1,5 +1,8 @@
 """One question to the batch system for everybody: whoever waits for a job or runs one reads the watcher's copy.
 
+Where a batch system shows jobs to their own account alone, that question is a round of all accounts, and what concerns one
+session is asked of its account alone meanwhile.
+
 It asks every second while somebody's session starts or ends, four times a minute while sessions wait in the queue or run, and
 not at all when there is none. The longer an answer takes, the later comes the next question. An answer that does not come
 changes nothing: a job that nobody can see is unknown, never ended.
@@ -17,6 +20,7 @@ import msgspec
 
 from enclave.messages import Reason
 from spawner.schedulers.base import UNKNOWN, JobState, JobStatus, NodeStatus, Scheduler, SchedulerError
+from spawner.schedulers.shared import SHARE, SPACING_S, Shared
 
 SLOW_S = 15.0
 """Seconds between two questions while nothing happens that a person waits for by the second."""
@@ -25,14 +29,8 @@ QUICK_FOR_S = {JobState.UNKNOWN: 15.0, JobState.PENDING: 10.0, JobState.RUNNING:
 """How long seconds matter after a job that somebody waits for came to a state: a job in the queue calls the hub itself when it
 starts, and one that does not end must not keep everybody's watch quick."""
 
-SPACING_S = 0.25
-"""Seconds between an answer and the next question at the least: all who ask meanwhile share it."""
-
-SHARE = 4.0
-"""How many times as long as an answer took the batch system is left alone after it: we are a fifth of its work at the most."""
-
-WAIT_S = 5.0
-"""The longest that such a pause keeps somebody waiting who asks, in seconds."""
+ALONE = 4
+"""Accounts that are asked by themselves at the same time, beside a round."""
 
 BACK_OFF_S = 30.0
 """The longest pause between two questions of ours, and after questions that go wrong."""
@@ -73,6 +71,8 @@ class _Watched:
         """When it came to its state, or somebody began to wait for it."""
         self.missing = 0
         self.missing_since = 0.0
+        self.asked = -STALE_S
+        """When the question was put whose answer is known."""
 
     def learn(self, status: JobStatus) -> None:
         if status.state is not self.status.state:
@@ -92,23 +92,25 @@ class Watcher:
         self._fast_s = fast_s
         self._log = log
         self._jobs: dict[str, _Watched] = {}
-        self._others: set[str] = set()
         self._queue: Mapping[str, JobStatus] = {}
         self._nodes: tuple[NodeStatus, ...] = ()
         self._nodes_asked, self._nodes_at, self._looked = -BACK_OFF_S, 0.0, -LOOKED_S
         self._wake = asyncio.Event()
-        self._next: asyncio.Future[bool] | None = None
-        self._turn = asyncio.Lock()
+        self._round = Shared(self._ask, min(SPACING_S, fast_s))
+        self._alone: dict[str, Shared[Mapping[str, JobStatus] | None]] = {}
+        self._slots = asyncio.Semaphore(ALONE)
         self._failures = 0
         self._answered = -STALE_S
-        self._free_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self.questions = 0
         """How many commands the batch system was given."""
         self.failed = 0
         """How many questions for the queue went wrong."""
-        self.took_s = 0.0
-        """How long its last answer took, or the wait for one that did not come."""
+
+    @property
+    def took_s(self) -> float:
+        """How long the last answer about everybody took, or the wait for one that did not come."""
+        return self._round.took_s
 
     @property
     def age_s(self) -> float:
@@ -152,28 +154,37 @@ class Watcher:
     def status(self, job: str) -> JobStatus:
         """What is known of `job` now; UNKNOWN where nothing is, or nothing recent."""
         watched = self._jobs.get(job)
-        if watched is None or (self.stale and watched.status.state is not JobState.ENDED):
+        if watched is None:
             return UNKNOWN
-        return watched.status
+        recent = not self.stale or time.monotonic() - watched.asked <= STALE_S
+        return watched.status if recent or watched.status.state is JobState.ENDED else UNKNOWN
 
     async def ask(self) -> bool:
         """An answer to a question that is put after this call; all who call before it is put share it.
 
         Whether a good answer came; never raises SchedulerError.
         """
-        if self._next is None:
-            self._next = asyncio.ensure_future(self._ask_in_turn())
-        return await asyncio.shield(self._next)
+        return await self._round.ask()
+
+    async def look(self, job: str) -> JobStatus:
+        """What is known of `job`, which is watched, once it has been asked about anew; never raises SchedulerError."""
+        with contextlib.suppress(SchedulerError):
+            await self.query((job,))
+        return self.status(job)
 
     async def query(self, jobs: Collection[str]) -> Mapping[str, JobStatus]:
         """What the batch system says of `jobs`, watched or not, asked after this call. Raises SchedulerError.
 
-        The scheduler's verb of this name, but shared: two hundred who ask at once make one question.
+        The scheduler's verb of this name, but shared: two hundred who ask at once make one question, or one for each account that
+        has to be asked by itself.
         """
-        self._others.update(jobs)
-        if not await self.ask():
+        accounts: dict[str | None, set[str]] = {}
+        for job in jobs:
+            accounts.setdefault(self._scheduler.apart(job), set()).add(job)
+        answers = await asyncio.gather(*(self._answer(account, theirs) for account, theirs in accounts.items()))
+        if None in answers:
             raise SchedulerError(Reason.SCHEDULER_DOWN, "the batch system did not answer the watcher")
-        return {job: self._queue[job] for job in jobs if job in self._queue}
+        return {job: answer[job] for answer in answers if answer for job in jobs if job in answer}
 
     async def node_addresses(self, node: str) -> tuple[str, ...]:
         """The scheduler's verb of this name, as it is. Raises SchedulerError."""
@@ -196,39 +207,46 @@ class Watcher:
         if self._task is not None:
             self._task.cancel()
 
-    async def _ask_in_turn(self) -> bool:
-        async with self._turn:
-            await asyncio.sleep(min(self._free_at - time.monotonic(), WAIT_S))
-            # Who calls from here on has to have a later answer.
-            self._next = None
-            began = time.monotonic()
-            good = await self._ask(began)
-            self.took_s = time.monotonic() - began
-            self._free_at = time.monotonic() + max(min(SPACING_S, self._fast_s), SHARE * self.took_s)
-            return good
+    async def _answer(self, account: str | None, jobs: Collection[str]) -> Mapping[str, JobStatus] | None:
+        """What there is to know of `jobs`, of `account` alone or of everybody; None where nobody answers."""
+        if account is None:
+            return self._queue if await self._round.ask(jobs) else None
 
-    async def _ask(self, now: float) -> bool:
+        async def put(jobs: frozenset[str]) -> Mapping[str, JobStatus] | None:
+            return await self._ask_batch(jobs, jobs, time.monotonic())
+
+        if account not in self._alone:
+            self._alone[account] = Shared(put, min(SPACING_S, self._fast_s), self._slots)
+        return await self._alone[account].ask(jobs)
+
+    async def _ask(self, others: frozenset[str]) -> bool:
+        now = time.monotonic()
         jobs = {job for job, watched in self._jobs.items() if watched.status.state is not JobState.ENDED}
-        wanted = jobs | self._others
-        self._others = set()
         nodes = now - self._looked < LOOKED_S and now - self._nodes_asked > SLOW_S / 2
-        if not wanted and not nodes:
+        if not jobs and not others and not nodes:
             return True
         if nodes:
             await self._ask_nodes(now)
+        answer = await self._ask_batch(jobs | others, jobs, now)
+        if answer is None:
+            self._failures += 1
+            self._tell_unknown()
+            return False
+        self._failures, self._answered, self._queue = 0, now, answer
+        return True
+
+    async def _ask_batch(self, wanted: Collection[str], jobs: Collection[str], now: float) -> Mapping[str, JobStatus] | None:
+        """The answer about `wanted` to a question of `now`, learned for `jobs`; None where there is none."""
         try:
             self.questions += 1
             answer = await self._scheduler.query(wanted)
         except SchedulerError as error:
-            self._failures += 1
             self.failed += 1
-            self._log.warning("The batch system did not answer (%d in a row): %s", self._failures, error)
-            self._tell_unknown()
-            return False
-        self._failures, self._answered, self._queue = 0, now, answer
+            self._log.warning("The batch system did not answer (rounds in vain before this: %d): %s", self._failures, error)
+            return None
         for job in jobs:
-            self._learn(job, answer.get(job))
-        return True
+            self._learn(job, answer.get(job), now)
+        return answer
 
     async def _ask_nodes(self, now: float) -> None:
         self._nodes_asked = now
@@ -238,10 +256,12 @@ class Watcher:
         except SchedulerError as error:
             self._log.warning("The batch system did not tell about its nodes: %s", error)
 
-    def _learn(self, job: str, status: JobStatus | None) -> None:
+    def _learn(self, job: str, status: JobStatus | None, asked: float) -> None:
         watched = self._jobs.get(job)
-        if watched is None:
+        if watched is None or asked < watched.asked:
+            # A round that began before the job was asked about alone may end after that.
             return
+        watched.asked = asked
         if status is None:
             watched.missing += 1
             watched.missing_since = watched.missing_since or time.monotonic()

@@ -31,6 +31,9 @@ class Hub:
         self.alive: dict[str, tuple[str, float | None]] = {}
         self.gate = Gate(ledger, self, self if accounting else None, lambda: self.alive, logging.getLogger("quota"))
 
+    def apart(self, job):
+        return None
+
     async def query(self, jobs):
         self.asked += 1
         answer = self.answers.pop(0) if self.answers else UNKNOWN

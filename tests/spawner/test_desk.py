@@ -40,6 +40,9 @@ class Stubborn:
         self.script = script
         return JOB
 
+    def apart(self, job):
+        return None
+
     async def query(self, jobs):
         if self.cancelled and self.lingers <= 0:
             return {JOB: JobStatus(state=JobState.ENDED, ending=Reason.CANCELLED)}

@@ -20,9 +20,11 @@ DOWN = SchedulerError(Reason.SCHEDULER_DOWN, "no answer")
 class Script:
     """A batch system that gives these answers one after the other, the last one for ever."""
 
-    def __init__(self, *answers, takes_s=0.0) -> None:
+    def __init__(self, *answers, takes_s=0.0, accounts=()) -> None:
         self.answers = list(answers)
         self.takes_s = takes_s
+        self.accounts = dict(accounts)
+        self.at_once = self.most_at_once = 0
         self.asked: list[tuple[str, ...]] = []
         self.nodes_asked = 0
 
@@ -32,9 +34,15 @@ class Script:
             raise self.answers[0]
         return NODES
 
+    def apart(self, job):
+        return self.accounts.get(job)
+
     async def query(self, jobs):
         self.asked.append(tuple(sorted(jobs)))
+        self.at_once += 1
+        self.most_at_once = max(self.at_once, self.most_at_once)
         await asyncio.sleep(self.takes_s)
+        self.at_once -= 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -259,3 +267,44 @@ async def test_the_trouble_of_one_who_is_told_is_not_everybody_s(watcher):
 
     assert await watch.ask()
     assert told
+
+
+async def test_who_has_to_be_asked_alone_shares_the_question_with_those_of_the_same_account(watcher):
+    watch, script = watcher({"1": RUNNING, "2": RUNNING}, takes_s=0.02, accounts={"1": "a", "2": "a"})
+    answers = await asyncio.gather(*(watch.query((job,)) for job in ("1", "2") * 20))
+
+    assert script.asked == [("1", "2")]
+    assert answers == [{"1": RUNNING}, {"2": RUNNING}] * 20
+
+
+async def test_not_more_than_a_few_accounts_are_asked_at_the_same_time(watcher):
+    watch, script = watcher({}, takes_s=0.01, accounts={str(job): f"rs-{job}" for job in range(50)})
+    await asyncio.gather(*(watch.query((str(job),)) for job in range(50)))
+
+    assert (len(script.asked), script.most_at_once) == (50, watchers.ALONE)
+
+
+async def test_an_account_is_left_alone_for_a_while_after_its_answer(watcher):
+    watch, script = watcher({"1": RUNNING}, takes_s=0.05, accounts={"1": "a"})
+    begun = time.monotonic()
+    for _ in range(4):
+        await watch.query(("1",))
+
+    assert time.monotonic() - begun >= 4 * 0.05 + 3 * watchers.SHARE * 0.05
+    assert len(script.asked) == 4
+
+
+async def test_a_round_that_was_put_before_says_nothing_against_a_later_answer(watcher):
+    ended = JobStatus(state=JobState.ENDED, ending=Reason.TIME_UP)
+    watch, script = watcher({"1": RUNNING, "2": RUNNING}, {"1": ended}, accounts={"1": "a"}, takes_s=0.2)
+    for job in ("1", "2"):
+        watch.watch(job, lambda _: None, fast=False)
+    round_ = asyncio.ensure_future(watch.ask())
+    await asyncio.sleep(0.05)
+    script.answers.reverse()
+    script.takes_s = 0.0
+
+    assert await watch.look("1") == ended
+    script.answers = [{"1": RUNNING, "2": RUNNING}]
+    await round_
+    assert (watch.status("1"), watch.status("2")) == (ended, RUNNING)
