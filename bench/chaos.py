@@ -7,6 +7,7 @@ import asyncio
 import collections
 import contextlib
 import json
+import math
 import random
 import sys
 import time
@@ -131,14 +132,18 @@ def ended(site: Testbed, batch: Batch, seen: Seen, since: float) -> None:
             say(f"WRONG: session {charge['session']} was charged {charge['seconds']} s and ran {seconds} s")
 
 
-async def chaos(site: Testbed, batch: Batch, count: int | None, seed: int) -> Seen:
-    """`count` faults (None: one of each kind), one after the other, all kinds equally often, in random order; what came of them."""
+async def chaos(site: Testbed, batch: Batch, count: int | None, seed: int, minutes: float = math.inf) -> Seen:
+    """`count` faults (None: one of each kind), one after the other, all kinds equally often, in random order; what came of them.
+
+    After `minutes` the ten faults that are under way are the last.
+    """
     chance, seen, over = random.Random(seed), Seen(), asyncio.Event()  # noqa: S311  (no secret: a seed repeats it)
     people = [asyncio.create_task(live(site, name, random.Random(f"{seed}{name}"), seen, over)) for name in PEOPLE]  # noqa: S311
     await running(site, len(PEOPLE))
     kinds = faults(batch)
     count = len(kinds) if count is None else count
-    since, order = time.time(), [kinds[number % len(kinds)] for number in range(count)]
+    since, until = time.time(), time.monotonic() + minutes * 60
+    order = [kinds[number % len(kinds)] for number in range(count)]
     chance.shuffle(order)
     for number, fault in enumerate(order, 1):
         await asyncio.sleep(chance.uniform(0, 3))
@@ -152,6 +157,8 @@ async def chaos(site: Testbed, batch: Batch, count: int | None, seed: int) -> Se
             await settled(site, batch, seen)
             await asyncio.to_thread(ended, site, batch, seen, since)
             since = time.time()
+            if time.monotonic() > until:
+                break
     over.set()
     for task in people:
         task.cancel()
@@ -177,6 +184,7 @@ def main() -> int:
     """Bring a testbed up, let things go wrong, take it away."""
     parser = argparse.ArgumentParser(prog="bin/bench chaos")
     parser.add_argument("--faults", type=int, default=COUNT)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no more faults after so long")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="one fault of each kind")
     parser.add_argument("--scheduler", choices=sorted(BATCHES), default="slurm", help="the site's batch system")
@@ -185,7 +193,7 @@ def main() -> int:
     try:
         site.up(texts=Texts.on(options.scheduler, site.source))
         batch = BATCHES[options.scheduler]()
-        seen = asyncio.run(chaos(site, batch, None if options.quick else options.faults, options.seed))
+        seen = asyncio.run(chaos(site, batch, None if options.quick else options.faults, options.seed, options.minutes))
         report(seen, site, options.scheduler, options.seed).print()
     except TestbedError as error:
         say(str(error))
