@@ -230,17 +230,24 @@ def _stamp(path: Path) -> str:
 def revoke(places: Places, kind: str, what: str) -> list[str]:
     """End what the owner names, for good and at once; the sessions that are ended by it. Raises UnusableError, OSError."""
     syslog.openlog("renkei-owner", syslog.LOG_PID, syslog.LOG_AUTH)
-    revocations.add(places, (kind, what))
     sessions: set[str] = set()
+    # Before the line is written, since the watcher that runs may end them sooner than this looks again.
+    with contextlib.suppress(UnusableError):
+        sessions |= _live(places, kind, what)
+    revocations.add(places, (kind, what))
     # Twice: who was being let in when the line above was written is written down a moment later.
     for _ in range(2):
         # A serial or an account stands for the sessions that it serves: they must not come back by a fresh certificate.
-        sessions |= {each.claim.session for each in connections.live(places) if getattr(each.claim, kind) == what}
+        sessions |= _live(places, kind, what)
         if kind == "serial":
             sessions |= _had(places, what)
         revocations.add(places, *(("session", each) for each in sessions))
         Watcher(places).look()
     return sorted(sessions)
+
+
+def _live(places: Places, kind: str, what: str) -> set[str]:
+    return {each.claim.session for each in connections.live(places) if getattr(each.claim, kind) == what}
 
 
 def _had(places: Places, serial: str) -> set[str]:

@@ -1,5 +1,6 @@
 """Whose connection a process of sshd's is, as the watcher reads it from /proc."""
 
+import contextlib
 import errno
 import json
 import os
@@ -98,3 +99,19 @@ def test_who_was_being_let_in_when_the_owner_said_no_does_not_come_back_by_the_n
     watcher.Watcher(side.places).look()
 
     assert revocations.load(side.places).sessions == {SESSION}
+
+
+def test_what_the_watcher_ends_at_the_owner_s_word_before_anybody_has_looked_is_told_as_ended(side, asking, monkeypatch):
+    add = revocations.add
+
+    def ends(*given):
+        add(*given)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(asking, signal.SIGKILL)
+            os.waitpid(asking, 0)
+
+    monkeypatch.setattr(revocations, "add", ends)
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
+
+    assert watcher.revoke(side.places, "session", SESSION) == [SESSION]
