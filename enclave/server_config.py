@@ -166,7 +166,7 @@ def settings(welcome: Welcome, home: str, placeholder: str, tutorials: Sequence[
         "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:8888{welcome.base_url}",
         "JUPYTERHUB_SERVICE_PREFIX": welcome.base_url,
         "JUPYTERHUB_ROOT_DIR": f"{home}/cloud",
-        "JUPYTERHUB_DEFAULT_URL": f"/lab/tree/{quote(folder)}/{FOLDER}",
+        "JUPYTERHUB_DEFAULT_URL": f"/lab/tree/{quote(folder)}" + (f"/{FOLDER}" if tutorials else ""),
         "LANG": "ja_JP.UTF-8" if japanese else "C.UTF-8",
         "LANGUAGE": welcome.language,
         "RENKEI_MOUNT": f"{home}/cloud",

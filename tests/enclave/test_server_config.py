@@ -38,8 +38,14 @@ def test_the_hub_is_reached_by_the_socket():
 def test_the_session_s_places():
     assert MADE.environment["RENKEI_MOUNT"] == "/home/rs-tanaka/cloud"
     assert MADE.environment["RENKEI_OWN"] == "/home/rs-tanaka/cloud/people/jrs0017"
-    assert MADE.environment["JUPYTERHUB_DEFAULT_URL"] == "/lab/tree/people/jrs0017/tutorials"
     assert float(MADE.environment["RENKEI_DEADLINE"]) == welcome().deadline
+
+
+@pytest.mark.parametrize(("tutorials", "opens"), [((Card("00_x.ipynb", "x"),), "/tutorials"), ((), "")], ids=["copied", "none"])
+def test_the_lab_opens_where_the_tutorials_are_and_without_any_at_the_person_s_folder(tutorials, opens):
+    # On a mount that is read only nothing is copied: the Lab would open with a folder that nobody finds.
+    made = settings(welcome(), HOME, "placeholder", tutorials)
+    assert made.environment["JUPYTERHUB_DEFAULT_URL"] == f"/lab/tree/people/jrs0017{opens}"
 
 
 @pytest.mark.parametrize("kept", [True, False])
