@@ -391,6 +391,9 @@ def configure(c: Config, site: Site) -> None:
 
 def _begin(site: Site) -> None:
     """Know every session before the first question, whatever JupyterHub remembers."""
+    # Also its verbs, `upgrade-db` say, read the file, and begin no hub.
+    if not JupyterHub.initialized():
+        return
     app = JupyterHub.instance()
     try:
         MountSpawner.open_desk(site, app.log, app.internal_certs_location, app.internal_trust_bundles)
