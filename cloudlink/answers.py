@@ -155,7 +155,7 @@ def _listed(session: Session, call: Call, frame: bytearray) -> None:
     entries = responses.parse_names(frame)
     if file is None:
         raise WireError("a listing of nothing")
-    session.small.listed(file.path, entries, begin=not file.seen)
+    session.small.listed(file.path, entries, call.sent, begin=not file.seen)
     fresh = file.fresh([entry.name for entry in entries])
     if all(fresh):
         forward(session, call, frame)

@@ -22,6 +22,12 @@ class Entry:
     names: int | None = None
     """How many names the file has (hard links), where the line for people that OpenSSH sends along says it."""
 
+    @property
+    def told(self) -> bytes:
+        """The attributes as they came."""
+        line = 4 + len(self.name)
+        return self.raw[line + 4 + U32.unpack_from(self.raw, line)[0] :]
+
 
 def status_packet(number: int, status: Status, text: str = "") -> bytes:
     """A STATUS."""

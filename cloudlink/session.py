@@ -32,10 +32,12 @@ _CALLS_LIMIT = 20_000
 class Call:
     """A request of sshfs that is not answered yet. `tried` says that a connection was lost on which it may have been done."""
 
-    __slots__ = ("file", "request", "session", "tried", "writing")
+    __slots__ = ("file", "request", "sent", "session", "tried", "writing")
 
     def __init__(self, session: Session, request: Request, file: OpenFile | None) -> None:
         self.session, self.request, self.file, self.tried = session, request, file, False
+        self.sent = 0.0
+        """When a part of a folder's listing was asked for."""
         self.writing: list[OpenFile] = []
         """Files, under whatever handle, that it is about to change."""
 
@@ -146,6 +148,8 @@ class Session:
             case Kind.WRITE | Kind.FSETSTAT if file is not None:
                 small.changed(file.path)
                 self._will_write(call, self.files.same(file))
+            case Kind.CLOSE if file is not None and file.flags & ~Open.READ:
+                small.changed(file.path)
             case Kind.SETSTAT:
                 small.changed(request.path)
                 self._will_write(call, self.files.at(request.path))
@@ -316,6 +320,8 @@ class Session:
 
     def _send(self, connection: Connection, call: Call) -> None:
         remote, file = b"", call.file
+        if call.request.kind is Kind.READDIR:
+            call.sent = time.monotonic()
         if file is not None:
             remote = file.remote
             # Of an appending the size says after a cut how much was done, piece by piece.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cloudlink import responses, wire
 from cloudlink.connection import Question, failed_with
 from cloudlink.fetch import FRESH, LARGEST, Fetch, Item
+from cloudlink.listing import Listing
 from cloudlink.order import Order
 from cloudlink.responses import Entry
 from cloudlink.wire import Attrs, Kind, Open, Status
@@ -45,6 +46,7 @@ class _Folder:
         self.names: list[bytes] = []
         self.order = Order(())
         self.used = 0.0
+        self.listing = Listing()
 
 
 class Small:
@@ -57,11 +59,15 @@ class Small:
         self._fetching = 0
         self._held = 0
         self._ticking = False
+        self._opening: collections.Counter[bytes] = collections.Counter()
+        """Files at which sshfs will look beside opening them."""
+        self._changed = 0.0
+        """When anything was last about to be changed through this mount."""
 
     # What passes by
 
-    def listed(self, folder: bytes, entries: Sequence[Entry], *, begin: bool) -> None:
-        """A part of a folder's listing came; `begin` with the first."""
+    def listed(self, folder: bytes, entries: Sequence[Entry], asked: float, *, begin: bool) -> None:
+        """A part of a folder's listing came, that was asked for then; `begin` with the first."""
         if begin or folder not in self._folders:
             self._folders[folder] = _Folder()
             self._folders.move_to_end(folder)
@@ -70,10 +76,23 @@ class Small:
         found = self._folders[folder]
         if len(found.names) < _NAMES:
             found.names += [entry.name for entry in entries if _simple(entry)]
+        self._put(folder, entries, asked)
+
+    def _put(self, folder: bytes, entries: Sequence[Entry], asked: float) -> None:
+        found = self._folders.get(folder)
+        if found is not None and asked > self._changed:
+            found.listing.put(entries, asked)
 
     def changed(self, path: bytes) -> None:
-        """It is about to be changed through this mount."""
+        """It is about to be changed through this mount, or was and is closed now."""
         self._drop(path)
+        self._forget(_split(path)[0])
+
+    def _forget(self, folder: bytes) -> None:
+        self._changed = time.monotonic()
+        found = self._folders.get(folder)
+        if found is not None:
+            found.listing.forget()
 
     def moved(self, path: bytes) -> None:
         """It, and all that is below it, is about to be called otherwise, or has more than one name."""
@@ -85,26 +104,48 @@ class Small:
         folder, name = _split(path)
         if folder in self._folders:
             self._folders[folder].order.without(name)
+        self._forget(folder)
 
     def cut(self) -> None:
         """The connection went: nothing is believed any more."""
         for path in list(self._items):
             self._drop(path)
+        for found in self._folders.values():
+            found.listing.forget()
+        self._opening.clear()
         self._fetching = 0
 
     # What sshfs asks for
 
     def stat(self, call: Call) -> bool:
         """Whether the look at a name was answered here."""
-        item = self._items.get(call.request.path)
-        if item is None or not item.fresh:
-            return False
-        self._session.reply(call, wire.packet(Kind.ATTRS, call.request.id, item.raw))
-        return True
+        path = call.request.path
+        item = self._items.get(path)
+        opening = self._opening.pop(path, 0)
+        if opening > 1:
+            self._opening[path] = opening - 1
+        if item is not None and item.fresh:
+            told = item.raw
+        else:
+            # By the look beside an opening sshfs decides whether what the kernel has of the file is still true.
+            told = b"" if opening or self._session.files.at(path) else self._listed(path)
+        if told:
+            self._session.reply(call, wire.packet(Kind.ATTRS, call.request.id, told))
+        return bool(told)
+
+    def _listed(self, path: bytes) -> bytes:
+        """What the listing of its folder said of a file, if that is no older than a second."""
+        folder, name = _split(path)
+        found, connection = self._folders.get(folder), self._session.connection
+        told = found.listing.get(name) if found is not None else b""
+        if found is not None and told and connection is not None:
+            found.listing.renew(connection, folder, lambda entries, asked: self._put(folder, entries, asked))
+        return told
 
     def open(self, call: Call) -> bool:
         """Whether the opening was answered here. Fetches what will probably be opened next."""
         path = call.request.path
+        self._opening[path] += 1
         if call.request.flags != Open.READ:
             return False
         item = self._items.get(path)
