@@ -235,11 +235,12 @@ def _lead(
         _take_up(trainer, keeper, target, run.tell)
     else:
         keeper.clear()
+    run.names = trainer.names
     for epoch in trainer.history:
         run.tell(epoch)
     if len(trainer.history) < trainer.preset.epochs:
         epoch_s = prepared(trainer, wanted, fresh=keeper.kept is None, tell=run.tell, seconds_left=left)
-        run.names, run.progress = trainer.names, lambda: trainer.progress(epoch_s, left())
+        run.progress = lambda: trainer.progress(epoch_s, left())
 
     def report(epoch: Epoch) -> None:
         run.examples = trainer.examples

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import replace
 
 import pytest
 from ctlab import training
+from ctlab.background import Run
+from ctlab.clock import STOP_S
 from ctlab.cohort import Cohort
 from ctlab.errors import CtlabError
+from ctlab.history import Epoch
 from ctlab.network import PRESETS
 from ctlab.phantoms import make_cohort
 from ctlab.trainer import Trainer
@@ -98,6 +102,22 @@ def test_one_in_the_background_goes_on_by_itself_and_the_same_call_waits_for_it(
     result = train(cohort, folder=tmp_path, report=quietly)
     assert result is run.result()
     assert training.RUNS.find(tmp_path) is None
+
+
+def test_who_hears_of_an_epoch_knows_what_its_labels_are_called(cohort, tmp_path, monkeypatch):
+    small(monkeypatch.setattr)
+    known, tell = [], Run.tell
+
+    def told(run, event):
+        if isinstance(event, Epoch):
+            known.append(dict(run.names))
+        tell(run, event)
+
+    monkeypatch.setattr(Run, "tell", told)
+    first = train(cohort, folder=tmp_path, report=quietly, seconds_left=lambda: STOP_S if known else math.inf)
+    assert first.stopped_early
+    result = train(cohort, folder=tmp_path, report=quietly)
+    assert known == [result.model.names] * (1 + len(result.history)), "also of the epoch that the earlier training has made"
 
 
 def test_presets_of_ones_own_can_be_given(cohort, tmp_path):
