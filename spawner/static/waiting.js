@@ -65,8 +65,16 @@
   async function again() {
     if (leaving) return;
     try {
-      const answer = await fetch(window.location.href, { cache: "no-store" });
+      const answer = await fetch(window.location.href, { cache: "no-store", redirect: "manual" });
+      // To the session, whose progress says then that it is ready, or to the login.
+      const known = answer.type === "opaqueredirect" && (await fetch(page.progress, { cache: "no-store" }));
       if (leaving) return;
+      if (known) {
+        void known.body?.cancel();
+        if (known.ok) follow();
+        else window.location.reload();
+        return;
+      }
       if (answer.headers.has("X-JupyterHub-Version")) {
         const text = await answer.text();
         if (text.includes("data-progress=")) follow();

@@ -60,8 +60,12 @@ def test_waiting_over_a_restart_being_told_and_reading_who_ended_it(visitor, sit
         page.driver.set_network_conditions(offline=True, latency=0, throughput=-1)
         page.press("#leave")
         page.get("#problem:not([hidden])")
-        page.driver.delete_network_conditions()
         page.get("#leave:enabled")
+    # Also of what happened while there was no line.
+    other = visitor(person, language)
+    other.open("/hub/home")
+    other.get(".session[data-state=running]", 60)
+    page.driver.delete_network_conditions()
     page.wait(60, "title that says so", lambda: page.driver.title.startswith("✔") or None)
     assert set(steps(page).values()) == {"done"}
     page.press("#open")
