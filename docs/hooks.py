@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 KEYS = "<!-- every key -->"
 _OUTSIDE = re.compile(r"\[([^\]]*)\]\(\.\./([^)\s]+)\)")
 
@@ -28,7 +29,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:  # noqa: ANN
         from docs import sitekeys  # only on this page
 
         markdown = markdown.replace(KEYS, sitekeys.page(language(page.file.src_uri)))
-    return _OUTSIDE.sub(lambda match: _named(match[1], match[2]), markdown)
+    return _OUTSIDE.sub(lambda match: _named(page.file.src_uri, match), markdown)
 
 
 def on_page_context(context: dict[str, Any], *, page: Any, **_: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -43,9 +44,14 @@ def language(name: str) -> str:
     return "ja" if name.endswith(".ja.md") else "en"
 
 
-def _named(text: str, path: str) -> str:
-    """What stands on the site where a page links a file beside `docs`. Raises FileNotFoundError where it links none."""
-    target = ROOT / path.partition("#")[0]
+def _named(page: str, link: re.Match[str]) -> str:
+    """What stands on the site where `page` links a file beside `docs`; a link to another page stays. Raises FileNotFoundError where
+    it links none.
+    """
+    text, path = link[1], link[2]
+    target = (DOCS / page).parent.parent / path.partition("#")[0]
     if not target.exists():
         raise FileNotFoundError(target)
+    if target.is_relative_to(DOCS):
+        return link[0]
     return f"`{path}`" if text.strip("`") == path else f"{text} (`{path}`)"
