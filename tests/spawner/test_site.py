@@ -97,7 +97,7 @@ def test_what_the_slurm_example_leaves_out_is_what_it_says(tmp_path):
     path = ROOT / "sites" / "slurm.toml"
     text = re.sub(r"^# people.*\n|^# \[(login\.oidc|database)\].*\n(# .*\n)*", "", path.read_text(), flags=re.MULTILINE)
     spelt_out, defaults = re.subn(r"^# ([a-z_]+ = )", r"\1", text, flags=re.MULTILINE)
-    assert defaults == 20
+    assert defaults == 21
     (tmp_path / "site.toml").write_text(spelt_out)
     assert site.load(tmp_path / "site.toml") == site.load(path)
 
