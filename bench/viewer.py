@@ -1,7 +1,8 @@
 """`bin/bench viewer`: how fast the CT viewer answers the wheel in Chromium, and what its pictures cost beside ipympl's.
 
 The volume is 512 × 512 × 600 int16 with five labels, in three panes; kernel, server and browser share this machine's cores.
-Before that, how soon cases that are far away are seen (`bench.viewer_cases`), beside ipyniivue where that is installed.
+Before that, how soon cases that are far away are seen (`bench.viewer_cases`; in Chromium `bench.viewer_seen`), beside ipyniivue,
+which is installed for it in a folder of its own (`bench.peers`).
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_webagg_core import FigureCanvasWebAggCore
 from matplotlib.figure import Figure
 
+from bench.peers import MissingPeerError, peers
 from bench.ratio import ratio_of
 from bench.report import Report, quartiles, say
 from bench.viewer_cases import case, first_pictures
 from bench.viewer_lab import Page, page
+from bench.viewer_seen import seen as first_seen
 
 NOTCH_S = 0.12
 """Between two notches of the wheel: somebody who leafs quickly."""
@@ -167,6 +170,16 @@ def p95(values: Sequence[float]) -> float:
     return sorted(values)[max(0, -(-len(values) * 95 // 100) - 1)]
 
 
+def _from_far_away() -> dict[str, dict[str, object]]:
+    """First pictures, ours and ipyniivue's; where that can't be had, what the installer said."""
+    try:
+        packages = peers()
+    except MissingPeerError as error:
+        say(f"ipyniivue can't be installed here, so it is not measured: {error}")
+        return {**first_pictures(None), **first_seen(None), "ipyniivue": {"missing": str(error)}}
+    return {**first_pictures(packages), **first_seen(packages)}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="bin/bench viewer", description=__doc__)
@@ -179,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     kernel = beside_ipympl(ct, labels, given.rounds)
     del ct, labels
     say(f"kernel time beside ipympl's: {kernel}")
-    first = first_pictures()
+    first = _from_far_away()
     with page([CELL]) as lab:
         lab.until("viewer", lambda: lab.run("return document.querySelector('.ctlab-pane canvas') !== null"))
         lab.run(_REMEMBER)

@@ -4,8 +4,8 @@ A packed case, or a folder with a DICOM series. Seconds to the first pictures, b
 headers are known, before which the picture of a series is marked as preliminary; seconds to the whole volume; MiB of this process
 at its fullest, and before.
 
-`--ipyniivue CT.nii.gz` opens that by ipyniivue, which has to be importable (it is none of this project's dependencies), and tells
-the seconds to the message that its browser half waits for, and its MB: the whole file, before anything can be drawn.
+`--ipyniivue CT.nii.gz` opens that by ipyniivue, which has to be importable (`bench.peers`), and tells the seconds to the message
+that its browser half waits for, and its MB: the whole file, before anything can be drawn.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--ipyniivue", action="store_true")
     parser.add_argument("--as-it-is", action="store_true", help="on a real mount: nothing takes longer than it does")
     given = parser.parse_args(argv)
-    whole = [] if given.as_it_is else _go_away()
+    whole = [] if given.as_it_is else go_away()
     found = _peer(given.ct, whole) if given.ipyniivue else _ours(given.ct)
     print(json.dumps(found))
     return 0
 
 
-def _go_away() -> list[int]:
+def go_away() -> list[int]:
     """What this process reads is far away from now on: each listing, and each file that is opened and each part of it that is read.
 
     Returns the bytes of each file that was read in one go, a list that grows.
@@ -101,7 +101,7 @@ def _peer(path: Path, whole: list[int]) -> dict[str, object]:
 
 
 def _ours(path: Path) -> dict[str, object]:
-    before = _peak_mib()
+    before = peak_mib()
     begun, busy = time.perf_counter(), time.process_time()
     viewer = ctlab.view(path)
     shown, worked = time.perf_counter() - begun, time.process_time() - busy
@@ -112,7 +112,7 @@ def _ours(path: Path) -> dict[str, object]:
     return {
         "pictures": pictures, "preliminary": preliminary, "s": round(shown, 2), "processor_s": round(worked, 2),
         "known_s": round(known if preliminary else shown, 2),
-        "whole_s": round(time.perf_counter() - begun, 1), "mib": _peak_mib(), "mib_before": before,
+        "whole_s": round(time.perf_counter() - begun, 1), "mib": peak_mib(), "mib_before": before,
     }  # fmt: skip
 
 
@@ -122,7 +122,8 @@ def _join(name: str) -> None:
             thread.join()
 
 
-def _peak_mib() -> int:
+def peak_mib() -> int:
+    """What this process has had in memory at its fullest."""
     # Not the resource usage of `getrusage`, which a process has from the one that started it.
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024

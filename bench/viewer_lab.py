@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,27 @@ WAIT_S = 240.0
 _SWITCHES = (
     "--headless=new",
     "--no-sandbox",
-    "--disable-gpu",
     "--disable-dev-shm-usage",
     "--no-first-run",
     "--window-size=1360,900",
 )
+_WITHOUT_GL = ("--disable-gpu",)
+_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+"""WebGL where there is no GPU: computed by the processor."""
+_ENDLESS = 10**12
+"""Bytes a second: no limit."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A program that is none of ours, in the same page: it may do whatever it needs."""
+
+    packages: Path | None
+    """A folder with its packages; None for ours, shown as the guest is."""
+    script: str
+    """Runs in the page before all else."""
+    policy: str = ""
+    """Of the pages, in place of a session's."""
 
 
 class Page:
@@ -69,13 +86,15 @@ class Page:
         """What `script` returns in the page."""
         return self.driver.execute_script(script, *values)
 
-    def until(self, what: str, condition: Callable[[], Any], seconds: float = WAIT_S) -> Any:  # noqa: ANN401  (whatever the condition says)
-        """The first true value of `condition`. Raises TimeoutError."""
+    def until(
+        self, what: str, condition: Callable[[], Any], seconds: float = WAIT_S, every: float = 0.05
+    ) -> Any:  # noqa: ANN401  (whatever the condition says)
+        """The first true value of `condition`, tried `every` so many seconds. Raises TimeoutError."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if found := condition():
                 return found
-            time.sleep(0.05)
+            time.sleep(every)
         raise TimeoutError(f"no {what} within {seconds:.0f} s")
 
     def mouse(self, kind: str, x: float, y: float, **more: object) -> None:
@@ -84,13 +103,15 @@ class Page:
 
 
 @contextmanager
-def page(cells: Sequence[str]) -> Iterator[Page]:
+def page(cells: Sequence[str], guest: Guest | None = None) -> Iterator[Page]:
     """A notebook of `cells`, all of them running. Raises OSError or TimeoutError when it can't be opened."""
     with tempfile.TemporaryDirectory(prefix="renkei-viewer-") as name:
         folder = Path(name)
-        url, server = _serve(folder, cells)
+        url, server = _serve(folder, cells, guest)
         try:
-            with _browser(folder) as driver:
+            with _browser(folder, _GL if guest else _WITHOUT_GL) as driver:
+                if guest:
+                    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": guest.script})
                 found = Page(driver, server.pid)
                 found.until("server", lambda: _answers(f"{url}api"))
                 driver.get(f"{url}lab/tree/{NOTEBOOK}")
@@ -103,7 +124,7 @@ def page(cells: Sequence[str]) -> Iterator[Page]:
             server.wait(30)
 
 
-def _serve(folder: Path, cells: Sequence[str]) -> tuple[str, subprocess.Popen[bytes]]:
+def _serve(folder: Path, cells: Sequence[str], guest: Guest | None) -> tuple[str, subprocess.Popen[bytes]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -117,16 +138,20 @@ def _serve(folder: Path, cells: Sequence[str]) -> tuple[str, subprocess.Popen[by
     metadata = {"kernelspec": {"name": "ct", "display_name": "CT", "language": "python"}}
     notebook = {"cells": code, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     (served / NOTEBOOK).write_text(json.dumps(notebook))
+    extensions, paths = [ROOT / "kernels" / "ctlab" / "labextension"], os.environ.get("PYTHONPATH", "")
+    if guest and guest.packages:
+        extensions.append(guest.packages / "share" / "jupyter" / "labextensions")
+        paths = f"{paths}:{guest.packages}"
     traits = {
         "ServerApp": {
             "ip": "127.0.0.1", "port": port, "port_retries": 0, "root_dir": str(served), "allow_root": True, "open_browser": False,
-            "tornado_settings": {"headers": {"Content-Security-Policy": CONTENT_SECURITY_POLICY}},
+            "tornado_settings": {"headers": {"Content-Security-Policy": guest.policy if guest else CONTENT_SECURITY_POLICY}},
             "kernel_websocket_connection_class": "bench.prompt.PromptConnection",
         },
         "IdentityProvider": {"token": ""},
         "MappingKernelManager": {"untracked_message_types": [*SAYS_NOTHING_OF_CELLS]},
-        "PromptConnection": {"iopub_data_rate_limit": 20_000_000},
-        "LabApp": {"extra_labextensions_path": [str(ROOT / "kernels" / "ctlab" / "labextension")], "news_url": None},
+        "PromptConnection": {"iopub_data_rate_limit": _ENDLESS if guest else 20_000_000},
+        "LabApp": {"extra_labextensions_path": [str(each) for each in extensions], "news_url": None},
     }  # fmt: skip
     (config / "jupyter_server_config.json").write_text(json.dumps(traits))
     off = {"@jupyterlab/apputils-extension:announcements": True}
@@ -135,7 +160,7 @@ def _serve(folder: Path, cells: Sequence[str]) -> tuple[str, subprocess.Popen[by
         **os.environ,
         "HOME": str(folder), "JUPYTER_PATH": str(ROOT), "JUPYTER_CONFIG_DIR": str(config), "JUPYTER_DATA_DIR": str(folder / "data"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython"), "LANGUAGE": "en",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CTLAB_WORK": str(folder / "work"),
+        "PYTHONPATH": paths, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CTLAB_WORK": str(folder / "work"),
     }  # fmt: skip
     with (folder / "lab.log").open("wb") as log:
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab"], env=environment, cwd=served, stdout=log, stderr=log)
@@ -151,9 +176,9 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _browser(folder: Path) -> Iterator[Any]:
+def _browser(folder: Path, more: Sequence[str]) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
-    for switch in (*_SWITCHES, f"--user-data-dir={folder / 'profile'}"):
+    for switch in (*_SWITCHES, *more, f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(switch)
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver", env={**os.environ, "TMPDIR": str(folder)}))
     try:
