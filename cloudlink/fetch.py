@@ -11,7 +11,7 @@ from cloudlink.wire import Attrs, Kind, Open
 
 LARGEST = 131_072
 """Bytes of a file that counts as small: one READ."""
-_ATTRS_BYTES = 32
+ATTRS_BYTES = 32
 """Of all of version 3's attributes together: flags, size, owner, group, mode and two times."""
 FRESH = 1.0
 """Seconds for which what the server said is believed; a mount itself believes attributes for a second."""
@@ -63,7 +63,7 @@ class Fetch:
 
     def _seen(self, kind: int | None, frame: bytearray) -> None:
         # Attributes with more than the protocol's own fields are left to whoever asks: what is kept is counted by its content.
-        if kind is not None and failed_with(kind, frame, Kind.ATTRS) is None and len(frame) <= wire.HEAD_BYTES + _ATTRS_BYTES:
+        if kind is not None and failed_with(kind, frame, Kind.ATTRS) is None and len(frame) <= wire.HEAD_BYTES + ATTRS_BYTES:
             self._item.attrs, self._item.raw = responses.parse_attrs(frame), bytes(frame[wire.HEAD_BYTES :])
 
     def _filled(self, kind: int | None, frame: bytearray) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cloudlink import responses, wire
 from cloudlink.connection import Question, failed_with
-from cloudlink.fetch import FRESH
+from cloudlink.fetch import ATTRS_BYTES, FRESH
 from cloudlink.responses import Entry
 from cloudlink.wire import Kind
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LONGEST = 2_000
 """Names of a folder that is listed again: OpenSSH tells a hundred in a round trip."""
+LONGEST_NAME = 255
+"""Bytes: Linux knows no longer one, and names are kept."""
 _AGAIN = FRESH / 2
 
 
@@ -37,8 +39,7 @@ class Listing:
         """A part of the folder's listing that was asked for then."""
         self._asked = max(self._asked, asked)
         for entry in entries:
-            # A file with two names may be changed by the other one.
-            if entry.attrs.is_file and entry.names == 1 and len(self._found) < LONGEST:
+            if len(self._found) < LONGEST and _kept(entry):
                 self._found[entry.name] = (entry.told, asked)
 
     def forget(self) -> None:
@@ -60,6 +61,11 @@ class Listing:
             self._under_way = False
 
         Again(connection, path, put, over)
+
+
+def _kept(entry: Entry) -> bool:
+    """Whether it is a file of one name, as people have them: one of two names may be changed by the other."""
+    return entry.attrs.is_file and entry.names == 1 and len(entry.name) <= LONGEST_NAME and len(entry.told) <= ATTRS_BYTES
 
 
 class Again:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cloudlink import responses, wire
 from cloudlink.connection import Question, failed_with
 from cloudlink.fetch import FRESH, LARGEST, Fetch, Item
-from cloudlink.listing import Listing
+from cloudlink.listing import LONGEST_NAME, Listing
 from cloudlink.order import Order
 from cloudlink.responses import Entry
 from cloudlink.wire import Attrs, Kind, Open, Status
@@ -33,8 +33,6 @@ _CANDIDATES = 2_000
 _FOLDERS = 4
 _NAMES = 10_000
 """Of one folder; of a longer one the rest is not fetched ahead."""
-_LONGEST_NAME = 255
-"""Bytes: Linux knows no longer one, and names are kept."""
 _ACTIVE = 3.0
 """Seconds after the last file of a folder was opened, for which its others are fetched."""
 
@@ -266,5 +264,5 @@ def _split(path: bytes) -> tuple[bytes, bytes]:
 def _simple(entry: Entry) -> bool:
     """Whether it is a small file with one name only: written under another, it would be changed unseen."""
     attrs = entry.attrs
-    named = len(entry.name) <= _LONGEST_NAME
+    named = len(entry.name) <= LONGEST_NAME
     return named and attrs.is_file and attrs.size is not None and 0 < attrs.size <= LARGEST and entry.names == 1
