@@ -25,7 +25,7 @@ TISSUE_ABOVE, LEAST_TISSUE = -300, 0.002
 
 
 def to_hounsfield(values: npt.NDArray[np.generic], name: str, *, expect_air: bool = True) -> npt.NDArray[np.int16]:
-    """`values` as int16, checked for being HU.
+    """`values` as int16, checked for being HU; `values` itself where it is int16 already, so that there aren't two of a volume.
 
     Raises HounsfieldError for values that are not finite, out of int16's range, too close together for CT, stored about
     1000 too high or too low, or (unless `expect_air` is false, for a piece cut out of the middle of a body) without any air.
@@ -53,7 +53,7 @@ def to_hounsfield(values: npt.NDArray[np.generic], name: str, *, expect_air: boo
             low=lowest,
             high=highest,
         )
-    hu = values.astype(np.int16) if values.dtype.kind in "iu" else np.rint(values).astype(np.int16)
+    hu = values.astype(np.int16, copy=False) if values.dtype.kind in "iu" else np.rint(values).astype(np.int16)
     if expect_air:
         check_body(hu, name)
     return hu
@@ -62,8 +62,10 @@ def to_hounsfield(values: npt.NDArray[np.generic], name: str, *, expect_air: boo
 def check_body(hu: npt.NDArray[np.int16], name: str) -> None:
     """Raises HounsfieldError for whole HU that can't be those of a body with air around or in it, or seem to be shifted."""
     lowest, highest = int(hu.min()), int(hu.max())
-    seen = hu if lowest >= PADDING_BELOW else hu[hu >= PADDING_BELOW]
-    thinnest = float(seen.min(initial=highest))
+    # Plane by plane, here and below: a mask of all of a long CT, and what it leaves, would take its memory once and a half more.
+    thinnest = float(lowest)
+    if lowest < PADDING_BELOW:
+        thinnest = float(min(part.min(where=part >= PADDING_BELOW, initial=highest) for part in hu))
     if thinnest > AIR_BELOW:
         if highest > BODY_ABOVE and float(np.percentile(hu, 95)) > BODY_ABOVE:
             raise HounsfieldError(
@@ -79,7 +81,7 @@ def check_body(hu: npt.NDArray[np.int16], name: str) -> None:
             case=name,
             low=thinnest,
         )
-    if np.count_nonzero(hu > TISSUE_ABOVE) < LEAST_TISSUE * hu.size:
+    if sum(int(np.count_nonzero(part > TISSUE_ABOVE)) for part in hu) < LEAST_TISSUE * hu.size:
         raise HounsfieldError(
             N_(
                 "{case}: almost nothing is denser than {limit} HU: the values seem to be stored about 1000 too low. Use the "
