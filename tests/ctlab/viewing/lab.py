@@ -175,7 +175,7 @@ class Reader:
         buttons = self.driver.find_elements(By.XPATH, f"//*[contains(@class, 'ctlab-viewer')]//button[normalize-space()='{text}']")
         buttons[0].click()
 
-    def shoot(self, name: str, selector: str = ".ctlab-viewer") -> None:
+    def shoot(self, name: str, selector: str = ".ctlab-viewer") -> Path:
         """A picture of the viewer as `NAME-LANGUAGE.png`, as far as the window shows it from the top of what `selector` names."""
         script = """
             const [viewer, top] = [".ctlab-viewer", arguments[0]].map((each) => document.querySelector(each));
@@ -189,6 +189,20 @@ class Reader:
         with Image.open(path) as window:
             shown = window.convert("RGB").crop(box)
         shown.save(path, optimize=True)
+        return path
+
+    def theme(self, name: str) -> None:
+        """The Lab in another theme, by its menu."""
+        for selector, text in ((".lm-MenuBar-item", "Settings"), ("li[data-type='submenu']", "Theme"), ("li", name)):
+            self.page.wait(20, f"entry {text}", lambda selector=selector, text=text: self._press_entry(selector, text) or None)
+        wanted = "return document.body.dataset.jpThemeName === arguments[0]"
+        self.page.wait(20, f"theme {name}", lambda: self.driver.execute_script(wanted, name) or None)
+
+    def _press_entry(self, selector: str, text: str) -> bool:
+        shown = [each for each in self.driver.find_elements(By.CSS_SELECTOR, selector) if each.text.splitlines()[:1] == [text]]
+        for each in shown[:1]:
+            each.click()
+        return bool(shown)
 
     def section(self, text: str) -> None:
         """Opens a section by a click on its title."""

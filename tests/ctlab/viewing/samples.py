@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from ctlab.cohort import open_case
 from ctlab.geometry import Geometry
+from ctlab.phantoms import Marking, make_phantom
 from ctlab.volume import Labels, Volume
 
 from tests.ctlab.samples import REAL
@@ -48,3 +49,16 @@ def patient() -> tuple[Volume, Labels, Labels]:
     case = open_case(REAL / "chest")
     truth = case.labels
     return case.ct, replace(truth, voxels=np.roll(truth.voxels, 2, axis=0)), truth
+
+
+def chest() -> tuple[Volume, Labels, Labels]:
+    """A chest phantom whose two lungs have labels of their own, with a block of bone at the right, in front, near the head.
+
+    Labels that lie three voxels too far to the patient's right; the labels that came with it.
+    """
+    made = make_phantom((3, 0, 1), (96, 96, 64), marking=Marking.SIDES, stored="RAS")
+    hu, names = made.ct.voxels.copy(), {1: "right lung", 2: "left lung", 3: "inflammation"}
+    x, y, z = hu.shape
+    hu[x * 5 // 8 : x * 6 // 8, y // 2 : y * 7 // 8, z // 2 : z * 6 // 8] = 1500
+    truth = replace(made.labels, names=names)
+    return replace(made.ct, voxels=hu), replace(truth, voxels=np.roll(truth.voxels, 3, axis=0)), truth

@@ -6,6 +6,11 @@ import { fill } from "./panels.js";
 const LINES = { axial: "#56b4e9", coronal: "#e69f00", sagittal: "#cc79a7" };
 const FONT = "13px sans-serif";
 const MARK = "#f0e442";
+// What lies around every letter and line: below them may be any picture, white bone too.
+const GROUND = "#000";
+// Pixels of it on either side.
+const AROUND_LETTERS = 2;
+const AROUND_LINES = 1;
 const NICE_MM = [1, 2, 5, 10, 20, 50, 100, 200];
 
 export class Pane {
@@ -68,6 +73,8 @@ export class Pane {
     this.high = high;
     this.canvas.width = Math.max(1, Math.round(wide * ratio));
     this.canvas.height = Math.max(1, Math.round(high * ratio));
+    // As many pixels as it has: a pane's own width is seldom whole, and letters that are stretched by a fraction are blurred.
+    Object.assign(this.canvas.style, { width: `${wide}px`, height: `${high}px` });
     this.draw();
   }
 
@@ -167,24 +174,22 @@ export class Pane {
       context.textBaseline = "middle";
       write(context, fill(this.host.facts.words.controls.reading, { percent: Math.floor(this.host.share * 100) }), this.wide / 2, this.high / 3);
     }
-    this.host.paintOver(this, context);
     this.paintCross(context);
+    this.host.paintOver(this, context);
     this.paintWords(context);
   }
 
   paintCross(context) {
-    const [x, y] = this.toScreen(this.crosshair());
+    // On whole pixels: between two of them a thin line is half as bright.
+    const [x, y] = this.toScreen(this.crosshair()).map((each) => Math.floor(each) + 0.5);
     const [across, down] = this.plane.inside;
     const of = (axis) => Object.entries(this.host.facts.planes).find(([, plane]) => plane.axis === axis)[0];
     const gap = 12;
-    context.lineWidth = 1;
     context.globalAlpha = 0.8;
-    context.strokeStyle = LINES[of(across)];
-    line(context, [x, 0], [x, y - gap]);
-    line(context, [x, y + gap], [x, this.high]);
-    context.strokeStyle = LINES[of(down)];
-    line(context, [0, y], [x - gap, y]);
-    line(context, [x + gap, y], [this.wide, y]);
+    line(context, LINES[of(across)], [x, 0], [x, y - gap]);
+    line(context, LINES[of(across)], [x, y + gap], [x, this.high]);
+    line(context, LINES[of(down)], [0, y], [x - gap, y]);
+    line(context, LINES[of(down)], [x + gap, y], [this.wide, y]);
     context.globalAlpha = 1;
   }
 
@@ -219,32 +224,30 @@ export class Pane {
     if (mm === undefined) return;
     const x = this.wide - 10;
     const y = this.high - 12;
-    context.strokeStyle = "#fff";
-    context.lineWidth = 2;
-    line(context, [x - mm * scale, y], [x, y]);
-    line(context, [x - mm * scale, y - 4], [x - mm * scale, y + 4]);
-    line(context, [x, y - 4], [x, y + 4]);
+    context.beginPath();
+    for (const [from, to] of [[[x - mm * scale, y], [x, y]], [[x - mm * scale, y - 4], [x - mm * scale, y + 4]], [[x, y - 4], [x, y + 4]]]) {
+      context.moveTo(...from);
+      context.lineTo(...to);
+    }
+    trace(context, "#fff", 2);
     context.textAlign = "right";
     write(context, `${mm} mm`, x, y - 12);
   }
 
   paintMeasure(context, { kind, points, text }) {
     const places = points.map((point) => this.toScreen(point));
-    context.strokeStyle = MARK;
-    context.lineWidth = 1.5;
+    context.beginPath();
     if (kind === "region" && places.length > 1) {
       const [[x0, y0], [x1, y1]] = places;
-      context.beginPath();
       context.ellipse((x0 + x1) / 2, (y0 + y1) / 2, Math.abs(x1 - x0) / 2, Math.abs(y1 - y0) / 2, 0, 0, 2 * Math.PI);
-      context.stroke();
     } else {
-      for (let each = 1; each < places.length; each += 1) line(context, places[each - 1], places[each]);
+      for (const place of places) context.lineTo(...place);
       for (const [x, y] of places) {
-        context.beginPath();
+        context.moveTo(x + 3, y);
         context.arc(x, y, 3, 0, 2 * Math.PI);
-        context.stroke();
       }
     }
+    trace(context, MARK, 1.5);
     const [x, y] = places.at(-1);
     context.font = FONT;
     // Wherever the measurement lies, all of its text is inside the pane.
@@ -292,17 +295,33 @@ export class Pane {
   }
 }
 
-export function line(context, [x0, y0], [x1, y1]) {
+// The path that was begun, in `colour`, on its ground.
+function trace(context, colour, wide) {
+  for (const [style, width] of [[GROUND, wide + 2 * AROUND_LINES], [colour, wide]]) {
+    context.strokeStyle = style;
+    context.lineWidth = width;
+    context.stroke();
+  }
+}
+
+export function line(context, colour, [x0, y0], [x1, y1]) {
   context.beginPath();
   context.moveTo(x0, y0);
   context.lineTo(x1, y1);
-  context.stroke();
+  trace(context, colour, 1);
 }
 
+// Whatever is written over a picture is written by this: white and the planes' colours have 7 to 1 and more against the ground.
 export function write(context, text, x, y, colour = "#fff") {
-  context.lineWidth = 3;
-  context.strokeStyle = "#000";
-  context.strokeText(text, x, y);
+  if (text === "") return;
+  const box = context.measureText(text);
+  const left = Math.floor(x - box.actualBoundingBoxLeft - AROUND_LETTERS);
+  const top = Math.floor(y - box.actualBoundingBoxAscent - AROUND_LETTERS);
+  const right = Math.ceil(x + box.actualBoundingBoxRight + AROUND_LETTERS);
+  const bottom = Math.ceil(y + box.actualBoundingBoxDescent + AROUND_LETTERS);
+  context.fillStyle = GROUND;
+  // A box and no outline: a wide outline leaves holes in round letters.
+  context.fillRect(left, top, right - left, bottom - top);
   context.fillStyle = colour;
   context.fillText(text, x, y);
 }

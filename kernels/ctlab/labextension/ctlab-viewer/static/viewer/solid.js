@@ -91,9 +91,7 @@ export class SolidPane extends Pane {
         return screen(found);
       };
       const corners = [[-1, -1], [-1, 1], [1, 1], [1, -1]].map(([one, other]) => point(one, other));
-      context.lineWidth = 1;
-      context.strokeStyle = COLOURS[axis];
-      corners.forEach((corner, each) => line(context, corner, corners[(each + 1) % 4]));
+      corners.forEach((corner, each) => line(context, COLOURS[axis], corner, corners[(each + 1) % 4]));
       if (Math.abs(away[axis]) > NEAR) write(context, SIDES[axis][sign > 0 ? 0 : 1], ...point(0, 0), COLOURS[axis]);
     }
   }

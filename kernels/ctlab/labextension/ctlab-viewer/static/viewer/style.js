@@ -1,4 +1,5 @@
-// How the viewer looks. Its text keeps a contrast of at least 7 to 1 in light and dark themes: it has colours of its own.
+// How the viewer looks. Its text keeps a contrast of at least 7 to 1 in light and dark themes: it has colours of its own. Where
+// somebody's system has colours for all pages, those hold; what a colour alone would tell keeps its own or gets a line around it.
 
 export const STYLE = `
 .ctlab-viewer { display: flex; flex-direction: column; background: #1b1b1b; color: #f2f2f2; font: 13px/1.4 sans-serif; padding: 6px; gap: 6px; border-radius: 4px; max-width: 1400px; }
@@ -34,5 +35,10 @@ export const STYLE = `
 .ctlab-lists { display: flex; flex-wrap: wrap; gap: 6px 24px; align-items: flex-start; }
 .ctlab-list { max-height: 220px; overflow: auto; }
 .ctlab-row { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center; padding: 4px 0; }
+@media (forced-colors: active) {
+  .ctlab-swatch, .ctlab-viewer button[aria-pressed="true"] { forced-color-adjust: none; }
+  .ctlab-viewer button[aria-pressed="true"] { background: Highlight; color: HighlightText; }
+  .ctlab-viewer tr.ctlab-drawn { outline: 2px solid Highlight; outline-offset: -2px; }
+}
 .ctlab-viewer:fullscreen { max-width: none; --ctlab-high: calc(100vh - 260px); overflow: auto; }
 `;
