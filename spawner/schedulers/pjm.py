@@ -40,6 +40,9 @@ GENTLE_LOOK_S, GENTLE_LOOKS_S = 0.5, 4.0
 TOGETHER = 4
 """Accounts asked at the same time."""
 
+YIELDING = ("/usr/bin/nice", "-n", "10")
+"""Before each pjstat: where every account is asked there are hundreds a minute, and the hub's answers to people go before them."""
+
 LINE_LIMIT = 4096
 """Bytes of one line of a script, its end included (message 0025)."""
 
@@ -234,8 +237,9 @@ class Pjm:
         return pjm_text.rows(answer.out, len(items))
 
     async def _run(self, account: str | None, command: str, *arguments: str, stdin: str = "") -> Answer:
+        yielding = YIELDING if command == "pjstat" else ()
         as_whom = () if account is None else (self._sudo, "-n", "-u", account)
-        argv = (*as_whom, f"{self._commands}/{command}", *arguments)
+        argv = (*yielding, *as_whom, f"{self._commands}/{command}", *arguments)
         try:
             return await run(argv, env=ENVIRONMENT, stdin=stdin, cwd=self._pjm.folder)
         except CommandError as error:

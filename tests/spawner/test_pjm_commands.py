@@ -22,6 +22,7 @@ name = pathlib.Path(sys.argv[0]).name
 line = [name, *sys.argv[1:]]
 with (here / "said").open("a") as log:
     log.write(json.dumps([*line, "in", os.getcwd(), sys.stdin.read()]) + "\\n")
+(here / "nice").write_text(str(os.nice(0)))
 for word, (code, out, err) in json.loads((here / "answers").read_text()).items():
     if word in " ".join(line):
         sys.stdout.write(out)
@@ -120,6 +121,15 @@ async def test_where_the_hub_sees_all_jobs_one_question_is_enough(tmp_path):
     found = await centre.pjm.query({"7"})
 
     assert (set(found), len(centre.said), centre.accounts) == ({"7", "9"}, 1, [])
+
+
+async def test_a_question_yields_to_the_hub_itself_and_a_submission_does_not(centre):
+    centre.answer(pjsub=(0, "7\n", ""), **{"--data": (0, QUEUE + RUNNING, "")})
+
+    await centre.pjm.submit("#!/bin/bash\n", "rs-tanaka")
+    assert (centre.folder / "nice").read_text() == str(os.nice(0))
+    await centre.pjm.query({"7"})
+    assert (centre.folder / "nice").read_text() == str(min(os.nice(0) + 10, 19))
 
 
 async def test_a_job_whose_account_nobody_told_is_unknown_and_not_gone(centre):
