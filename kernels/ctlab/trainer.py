@@ -168,7 +168,8 @@ class Trainer:
 
     def progress(self, epoch_s: float, session_s: float) -> Progress:
         """Where this is, if an epoch takes `epoch_s` until one has been made; may be asked from another thread."""
-        made, losses, preset, history = self.made, self._losses, self.preset, self.history
+        losses, preset, history = self._losses, self.preset, self.history
+        made = self.made if len(history) < preset.epochs else preset.steps
         each_s = history[-1].seconds if history else epoch_s
         return Progress(
             epoch=min(len(history) + 1, preset.epochs),

@@ -158,6 +158,19 @@ def test_averaged_weights_are_what_is_judged_and_kept():
     assert not torch.allclose(kept, trail[-1], atol=1e-6)
 
 
+def test_what_is_done_grows_to_all_of_it():
+    short = made(replace(PRESET, steps=2, epochs=2))
+    shares = [short.progress(1.0, 1e6).share]
+    for _ in range(2):
+        for _ in range(2):
+            short.step()
+            shares.append(short.progress(1.0, 1e6).share)
+        short.validate()
+        shares.append(short.progress(1.0, 1e6).share)
+    assert shares == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0, 1.0]
+    assert short.progress(1.0, 1e6).left_s == 0.0
+
+
 def test_a_loss_that_is_no_number_ends_it_in_a_sentence(monkeypatch):
     lost = made()
     monkeypatch.setattr(trainer, "dice_ce", lambda logits, truth: logits.sum() * torch.nan)
