@@ -16,6 +16,14 @@ _FIRST_UID = 30_000
 """Far from the numbers of the testbed's own accounts: people, their sessions' accounts 1000 further on, 2000 at the cloud."""
 
 
+def weighted() -> bool:
+    """Whether this machine's scheduler gives sessions a weight of their own; where it doesn't, `favour` changes nothing."""
+    try:
+        return Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+    except OSError:
+        return False
+
+
 def favour(host: Host) -> None:
     """Let what runs in `host` go before all else on the machine, as if the other hosts had processors of their own.
 

@@ -93,6 +93,7 @@ def report(seen: Seen, people: int, scheduler: str, queued: set[str], ended: dic
     failed = sorted(reason for name, reason in ended.items() if name not in served and reason != "quota")
     detail: dict[str, object] = {
         "scheduler": scheduler,
+        "hub_goes_first": crowd.weighted(),
         "people": people,
         "within_s": WITHIN_S,
         "served": len(served),
@@ -117,6 +118,8 @@ def main() -> int:
     parser.add_argument("--look", type=float, default=LOOK_S, help="seconds that each looks after the last has asked")
     parser.add_argument("--scheduler", choices=sorted(BATCHES), default="slurm", help="the site's batch system")
     options = parser.parse_args()
+    if not crowd.weighted():
+        say("This machine's scheduler gives sessions no weight (kernel.sched_autogroup_enabled): the hub starves with the rest.")
     testbed = Testbed("bench-load", progress=say)
     password = secrets.token_urlsafe(9)
     try:
