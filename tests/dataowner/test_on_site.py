@@ -140,10 +140,10 @@ def test_a_cut_suspends_and_the_hub_is_heard_again_within_two_seconds_of_its_end
     until(lambda: json.loads(statement.read_text())["came"] > begun, 10)
     came = json.loads(statement.read_text())["came"]
     until(lambda: states(at) == {"live"}, 5)
-    [after] = seen(at)
 
     assert came - begun <= 2
-    assert (after["serial"], after["process"]) == (before["serial"], before["process"])
+    # The link comes back by a connection of its own, sometimes before the hub's word does.
+    assert {each["session"] for each in seen(at)} == {before["session"]}
 
 
 def test_a_silent_hub_suspends_and_never_ends_and_the_same_open_file_goes_on(site_with_hub: Testbed, tanaka, at: Host) -> None:
