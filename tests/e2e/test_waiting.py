@@ -95,6 +95,24 @@ def test_one_click_leaves_the_queue_and_no_job_is_left(visitor, site_with_hub):
         assert jobs(site_with_hub) == []
 
 
+def test_who_is_logged_out_while_there_is_no_line_comes_to_the_login(visitor, site_with_hub):
+    page = visitor("suzuki", "en")
+    with paused(site_with_hub):
+        ask(page)
+        page.driver.set_network_conditions(offline=True, latency=0, throughput=-1)
+        # Chromium cuts no answer that is already coming; a wish that fails makes the page ask anew.
+        page.press("#leave:enabled")
+        page.wait(30, "word of the cut", lambda: "being restarted" in page.text() or None)
+        page.driver.delete_all_cookies()
+        page.driver.delete_network_conditions()
+        page.get("#login_submit", 30)
+
+        page.log_in("suzuki", site_with_hub.passwords["suzuki"])
+        page.open("/hub/home")
+        page.press(".session[data-state=waiting] .stop:enabled")
+        page.wait(30, "an empty queue", lambda: not jobs(site_with_hub) or None)
+
+
 def test_an_end_by_the_computing_centre_is_told_where_the_notebook_was(visitor, site_with_hub):
     page = visitor("suzuki", "en")
     page.choose(destination="cloud", gpus=1, hours=1)
